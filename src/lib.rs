@@ -1,0 +1,1 @@
+//! Hands the primary role of a MySQL replication topology from one instance to another.

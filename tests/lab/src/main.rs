@@ -1,0 +1,3 @@
+//! `lab up`, `lab down`, `lab status`.
+
+fn main() {}
