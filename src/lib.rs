@@ -1,1 +1,10 @@
 //! Hands the primary role of a MySQL replication topology from one instance to another.
+//!
+//! `topology` and `takeover` are pure: they know no client, no clock and no runtime, and return decisions as values.
+//! `mysql` and `kubernetes` are ports with their adapters; `controller` drives them.
+
+pub mod api;
+pub mod kubernetes;
+pub mod mysql;
+pub mod takeover;
+pub mod topology;
