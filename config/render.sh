@@ -1,6 +1,7 @@
 #!/bin/sh
 # Renders the plain manifests of this folder from the chart, for clusters without Helm.
 #   config/render.sh [output folder]        HELM names the helm binary, else the one on the path.
+# Into this folder it first copies the generated definitions of crds/ into the chart.
 # The chart's tests fail when the files here differ from what this writes.
 set -eu
 
@@ -8,13 +9,18 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 output=${1:-"$root/config"}
 helm=${HELM:-helm}
 namespace=mysql-takeover-system
+
+[ "$#" -gt 0 ] || cp "$root"/crds/*.yaml "$root/charts/mysql-takeover/files/crds/"
 version=$(sed -n 's/^appVersion: *//p' "$root/charts/mysql-takeover/Chart.yaml")
 
-# What only a Helm release may say of itself is left out.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# What only a Helm release may say of itself is left out. No pipe: it would hide that helm failed.
 render() {
     "$helm" template mysql-takeover "$root/charts/mysql-takeover" --namespace "$namespace" --kube-version 1.36.4 \
-        --set crds.keep=false "$@" |
-        sed -e '/^# Source: /d' -e '/^ *helm\.sh\/chart: /d' -e '/^ *app\.kubernetes\.io\/managed-by: Helm$/d'
+        --set crds.keep=false "$@" >"$scratch/rendered"
+    sed -e '/^# Source: /d' -e '/^ *helm\.sh\/chart: /d' -e '/^ *app\.kubernetes\.io\/managed-by: Helm$/d' "$scratch/rendered"
 }
 
 {
@@ -32,7 +38,7 @@ metadata:
     pod-security.kubernetes.io/enforce: restricted
 HEADER
     render
-} >"$output/install.yaml"
+} >"$scratch/install.yaml"
 
 {
     cat <<HEADER
@@ -44,4 +50,6 @@ HEADER
 HEADER
     render --set "watchNamespaces={$namespace}" \
         --set rbac.aggregateToView=false --set rbac.aggregateToEdit=false --set rbac.aggregateToAdmin=false
-} >"$output/install-namespaced.yaml"
+} >"$scratch/install-namespaced.yaml"
+
+mv "$scratch/install.yaml" "$scratch/install-namespaced.yaml" "$output/"
