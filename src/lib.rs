@@ -4,7 +4,9 @@
 //! `mysql` and `kubernetes` are ports with their adapters; `controller` drives them.
 
 pub mod api;
+pub mod controller;
 pub mod kubernetes;
 pub mod mysql;
 pub mod takeover;
+pub mod telemetry;
 pub mod topology;

@@ -1,0 +1,91 @@
+//! Drivers: observe, decide (in the pure rooms), record, act, report.
+
+pub mod cluster;
+pub mod error;
+pub mod takeover;
+
+pub use error::Error;
+
+use crate::api::Timestamp;
+use crate::telemetry::metrics::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What a driver needs from its surroundings.
+#[derive(Clone)]
+pub struct Context<K, S> {
+    /// The Kubernetes API.
+    pub kubernetes: K,
+    /// The MySQL servers.
+    pub servers: S,
+    /// Bounds and intervals.
+    pub settings: Settings,
+    /// This operator instance, unique for every start of the process.
+    pub holder: String,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when this process must come to a safe point and stop.
+    pub stop: CancellationToken,
+    /// Wall clock.
+    pub clock: Clock,
+}
+
+/// Bounds and intervals of the drivers.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often a cluster is looked at without being asked.
+    pub probe_period: Duration,
+    /// Bound on connecting and logging in to a server.
+    pub connect_limit: Duration,
+    /// Bound on one ordinary statement.
+    pub statement_limit: Duration,
+    /// How long a freeze may wait before whoever holds it up is looked for.
+    pub freeze_patience: Duration,
+    /// Bound on waiting until the EndpointSlices and the data path show the new primary.
+    pub route_limit: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            probe_period: Duration::from_secs(5),
+            connect_limit: Duration::from_secs(2),
+            statement_limit: Duration::from_secs(2),
+            freeze_patience: Duration::from_millis(150),
+            route_limit: Duration::from_secs(5),
+        }
+    }
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// After this time, or when something changes.
+    Again(Duration),
+    /// When something changes.
+    Await,
+}
+
+/// The wall clock, as a value that a simulation can replace.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self::new(jiff::Timestamp::now)
+    }
+
+    /// A clock that reads from this function.
+    pub fn new(read: impl Fn() -> jiff::Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// Now, to the microsecond, as the API keeps it.
+    pub fn now(&self) -> Timestamp {
+        let now = (self.0)();
+        let micros = jiff::Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
+        k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(micros)
+    }
+}

@@ -1,0 +1,3 @@
+//! Logs, metrics and the admin server.
+
+pub mod metrics;
