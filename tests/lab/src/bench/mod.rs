@@ -1,0 +1,1 @@
+//! `lab bench`: what a takeover costs, beside the floor and beside a polling procedure.
