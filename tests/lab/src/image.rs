@@ -1,0 +1,1 @@
+//! Container images written from local files, because no registry is reached.
