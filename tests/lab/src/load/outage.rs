@@ -83,14 +83,16 @@ impl Outage {
 pub fn outage(attempts: &[Attempt], rows: &Rows, takeover: &Takeover, kind: ClientKind) -> Outage {
     let of_kind = || attempts.iter().filter(|attempt| attempt.kind == kind);
     let during = |moment: Moment| takeover.from <= moment && moment <= takeover.to;
-    let acknowledged_by = |server: &'_ str| {
+    // The last acknowledgement by the old primary may well be older than the takeover, where clients are few.
+    let acknowledged_by = |server: &'_ str, from: Moment| {
         of_kind()
-            .filter(|attempt| attempt.is_acknowledged() && during(attempt.finished))
+            .filter(|attempt| attempt.is_acknowledged())
+            .filter(|attempt| from <= attempt.finished && attempt.finished <= takeover.to)
             .filter(|attempt| rows.server(attempt.key) == Some(server))
             .collect::<Vec<_>>()
     };
-    let by_old = acknowledged_by(&takeover.old);
-    let by_new = acknowledged_by(&takeover.new);
+    let by_old = acknowledged_by(&takeover.old, Moment::default());
+    let by_new = acknowledged_by(&takeover.new, takeover.from);
     let last_old = by_old.iter().map(|attempt| attempt.finished).max();
     let first_new = by_new.iter().map(|attempt| attempt.finished).min();
 
