@@ -17,6 +17,7 @@ pub mod mysqld;
 pub mod node;
 pub mod pki;
 pub mod process;
+pub mod resources;
 pub mod run;
 pub mod small;
 pub mod tools;

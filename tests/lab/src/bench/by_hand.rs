@@ -10,6 +10,7 @@ use mysql_async::prelude::{FromRow, Queryable as _};
 use mysql_async::{Conn, Row};
 
 use crate::load::{Login, Server};
+use crate::mysqld::Topology;
 
 /// Bound on every statement, and on the catch-up.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -39,6 +40,16 @@ pub enum Procedure {
 }
 
 impl HandTopology {
+    /// A topology of the lab, with the operator's own account.
+    pub fn of(topology: &Topology) -> Self {
+        Self {
+            servers: topology.servers.iter().map(Server::from).collect(),
+            administrator: Login::of(&topology.accounts.operator, true),
+            replication: Login::of(&topology.accounts.replication, true),
+            client_account: topology.accounts.application.user.clone(),
+        }
+    }
+
     /// Moves the primary from one server to another; everything replicates from the new one afterwards.
     pub async fn take_over(&self, procedure: Procedure, old: &str, new: &str) -> Result<()> {
         let mut old = self.open(old).await?;

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, anyhow};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 
+use crate::mysqld::Account;
+
 /// An account of the database servers. Its `Debug` does not show the password.
 #[derive(Clone)]
 pub struct Login {
@@ -37,9 +39,22 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
+impl From<&crate::mysqld::Server> for Server {
+    fn from(server: &crate::mysqld::Server) -> Self {
+        Self { name: server.name(), address: SocketAddr::new(server.address(), server.port()) }
+    }
+}
+
 impl Login {
+    /// As one of the lab's accounts.
+    pub fn of(account: &Account, tls: bool) -> Self {
+        Self { user: account.user.clone(), password: account.password.clone(), tls }
+    }
+
     /// Connection options for a server at `address`.
     pub fn options(&self, address: SocketAddr) -> Opts {
+        // See `control_plane::client`.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = self.tls.then(|| {
             SslOpts::default().with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)
         });

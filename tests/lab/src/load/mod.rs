@@ -52,8 +52,8 @@ use writer::{Shared, Writer};
 /// Bound on each preparing statement.
 const PREPARE_LIMIT: Duration = Duration::from_secs(10);
 
-/// The database that holds the tables of all scenarios.
-const DATABASE: &str = "lab";
+/// The database that holds the tables of all scenarios; the application account of every topology of the lab owns it.
+const DATABASE: &str = "app";
 
 /// Clients and an observer, not started yet.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// `servers` are all members of the topology, reached directly; `login` may write to the database `lab` and create it.
+    /// `servers` are all members of the topology, reached directly; `login` owns the database `app`.
     /// `table` is made anew in it.
     pub fn new(servers: Vec<Server>, login: Login, table: &str) -> Self {
         Self { servers, login, table: format!("{DATABASE}.{table}"), clients: Vec::new() }
@@ -129,7 +129,6 @@ impl Scenario {
             bail!("writers need exactly one writable server to begin with; writable: [{}]", names.join(", "));
         };
         for statement in [
-            format!("CREATE DATABASE IF NOT EXISTS {DATABASE}"),
             format!("DROP TABLE IF EXISTS {}", self.table),
             format!(
                 "CREATE TABLE {} (writer INT UNSIGNED NOT NULL, sequence BIGINT UNSIGNED NOT NULL, \
