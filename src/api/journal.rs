@@ -123,6 +123,10 @@ pub struct PreImage {
     pub old_read_only: ReadOnly,
     /// The new primary's read-only state.
     pub new_read_only: ReadOnly,
+    /// Transactions that the new primary had made itself, all of them known to the old one. More than these: it was open.
+    #[serde(default)]
+    #[schemars(length(max = 65_536))]
+    pub new_own_transactions: String,
     /// Selector of the owned primary Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 64))]

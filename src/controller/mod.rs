@@ -1,10 +1,20 @@
 //! Drivers: observe, decide (in the pure rooms), record, act, report.
 
+pub mod access;
+pub mod claim;
 pub mod cluster;
 pub mod error;
+pub mod events;
+pub mod gate;
+pub mod observe;
+pub mod preflight;
+pub mod reattach;
+pub mod report;
+pub mod routing;
 pub mod takeover;
 
 pub use error::Error;
+pub use gate::Gates;
 
 use crate::api::Timestamp;
 use crate::telemetry::metrics::Metrics;
@@ -29,6 +39,8 @@ pub struct Context<K, S> {
     pub stop: CancellationToken,
     /// Wall clock.
     pub clock: Clock,
+    /// Who changes which cluster now.
+    pub gates: Gates,
 }
 
 /// Bounds and intervals of the drivers.

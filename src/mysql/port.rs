@@ -218,6 +218,9 @@ pub trait Session: Send + 'static {
     /// `KILL` of all these connections in one packet; those already gone are no error.
     fn kill(&mut self, connections: &[u64]) -> impl Future<Output = Result<(), ServerError>> + Send;
 
+    /// `KILL QUERY`: ends what that connection runs now, not the connection.
+    fn interrupt(&mut self, connection: u64) -> impl Future<Output = Result<(), ServerError>> + Send;
+
     /// Which of these connections still exist, running statements included.
     fn still_there(
         &mut self,

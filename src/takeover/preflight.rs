@@ -81,3 +81,11 @@ pub enum ServiceProblem {
 pub fn preflight(_observation: &Observation<'_>) -> Vec<Finding> {
     Vec::new()
 }
+/// b
+pub fn blocks(f: &[Finding]) -> bool {
+    f.iter().any(|f| f.severity == crate::api::takeover::Severity::Error)
+}
+/// w
+pub fn only_waitable(_f: &[Finding]) -> bool {
+    false
+}

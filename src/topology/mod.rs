@@ -2,8 +2,10 @@
 //!
 //! No client, no runtime, no clock, no randomness: observations come in as values, conclusions go out as values.
 
+pub mod candidate;
 pub mod facts;
 pub mod gtid;
+pub mod health;
 
 pub use facts::{Activity, ReplicationChannel, ServerFacts, Version};
 pub use gtid::GtidSet;

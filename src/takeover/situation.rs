@@ -1,0 +1,126 @@
+//! What is known, at one moment, of the two servers and the routing. Unknown is a value here, never an assumption.
+
+use super::outcome::Outcome;
+use crate::api::journal::{Intent, ReadOnly};
+use crate::topology::{GtidSet, ServerFacts};
+
+/// Everything that `decide` looks at besides the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Situation {
+    /// The old primary.
+    pub old: View,
+    /// The new primary.
+    pub new: View,
+    /// What may still become of a packet 2 that was sent.
+    pub packet: Packet,
+    /// Where new connections go.
+    pub routed: Routed,
+    /// GTID set of the old primary after the freeze, if this process froze it.
+    pub frozen: Option<GtidSet>,
+    /// The client sessions on the old primary were ended since the last change of routing.
+    pub disconnected: bool,
+    /// The journal says that the new primary was open, or this process recorded it.
+    pub recorded_open: bool,
+    /// Every other instance was told to follow the new primary.
+    pub reattached: bool,
+    /// Everything was looked at afresh after that.
+    pub verified: bool,
+    /// What failed in this process before Open.
+    pub failure: Option<Outcome>,
+    /// The user wants it cancelled, or deleted the resource.
+    pub cancelled: bool,
+}
+
+/// What is known of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub enum View {
+    /// It answered.
+    Known(ServerView),
+    /// It cannot be reached; in words.
+    Lost(String),
+}
+
+/// The facts about a server on which a takeover turns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerView {
+    /// `read_only` and `super_read_only`.
+    pub read_only: ReadOnly,
+    /// `gtid_executed`.
+    pub executed: GtidSet,
+    /// The part of it that came from this server itself.
+    pub own: GtidSet,
+    /// It has a replication source.
+    pub has_source: bool,
+}
+
+impl From<&ServerFacts> for ServerView {
+    fn from(facts: &ServerFacts) -> Self {
+        Self {
+            read_only: facts.read_only,
+            executed: facts.executed.clone(),
+            own: facts.executed.of_server(&facts.server_uuid),
+            has_source: !facts.channels.is_empty(),
+        }
+    }
+}
+
+/// What may still become of a packet 2. It outlives its sender: a dropped connection does not stop it from opening the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// None was sent since the sessions of all earlier epochs were seen gone, or its answer arrived.
+    Settled,
+    /// One may be waiting on the server.
+    Loose,
+}
+
+/// Where new connections go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// To the old primary.
+    Old,
+    /// To the new primary.
+    New,
+    /// Not known, or in between.
+    Unknown,
+}
+
+/// Whether the new primary was opened. Open is what the server says, not what the journal says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It accepts writes, or shows that it did.
+    Yes,
+    /// It does not and did not, and nothing on its way can open it.
+    No,
+    /// It does not and did not, but something on its way may open it.
+    NotYet,
+    /// It cannot be told; in words.
+    Unknown(String),
+}
+
+impl Situation {
+    /// Whether the new primary was opened.
+    pub fn opened(&self, intent: &Intent) -> Opened {
+        match (&self.new, self.packet) {
+            (View::Known(view), packet) => match (shows_open(view, intent), packet) {
+                (true, _) => Opened::Yes,
+                (false, Packet::Settled) => Opened::No,
+                (false, Packet::Loose) => Opened::NotYet,
+            },
+            // What is lost but was never sent anything is as it was.
+            (View::Lost(_), Packet::Settled) if !self.recorded_open => Opened::No,
+            (View::Lost(_), Packet::Settled) => Opened::Yes,
+            (View::Lost(why), Packet::Loose) => Opened::Unknown(why.clone()),
+        }
+    }
+}
+
+/// The three marks of a server that was opened: it accepts writes; it made transactions of its own that nobody knew when
+/// the intent was recorded (a crash made it boot read-only again); it has no source any more.
+fn shows_open(view: &ServerView, intent: &Intent) -> bool {
+    let known_own: GtidSet = intent.before.new_own_transactions.parse().unwrap_or_default();
+    let accepts_writes = match view.read_only {
+        ReadOnly::Off | ReadOnly::ReadOnly => true,
+        ReadOnly::SuperReadOnly => false,
+    };
+    accepts_writes || !view.has_source || !known_own.contains(&view.own)
+}
