@@ -15,6 +15,7 @@ pub mod load;
 pub mod loopback;
 pub mod mysqld;
 pub mod node;
+pub mod operator;
 pub mod pki;
 pub mod process;
 pub mod resources;

@@ -1,6 +1,7 @@
 //! `MySQLCluster` and `MasterTakeover` as any other client of the API sees them: the lab does not know the operator's types,
 //! so it notices when they change for users.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -127,7 +128,8 @@ impl TakeoverStatus {
         }
         let mut text = format!("{}: {}", condition.reason, condition.message);
         for finding in self.findings.iter().filter(|finding| finding.severity == "Error") {
-            text.push_str(&format!("\n  {}: {} {}", finding.code, finding.message, finding.remedy));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n  {}: {} {}", finding.code, finding.message, finding.remedy);
         }
         Err(anyhow!(text))
     }
@@ -217,4 +219,58 @@ pub async fn follow_takeover(
         }))
     })
     .await
+}
+
+/// Waits until the operator reports `name` as the primary of a cluster that is ready for a takeover.
+pub async fn wait_for_primary(
+    api: &Api<DynamicObject>,
+    cluster: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<()> {
+    until(&format!("{name} as the primary of {cluster}"), limit, LOOK_INTERVAL, async || {
+        let object = match api.get(cluster).await {
+            Ok(object) => object,
+            Err(error) => return Ok(Look::NotYet(format!("{:#}", anyhow!(error)))),
+        };
+        let status: ClusterStatus = status(&object)?;
+        let Some(ready) = status.conditions.iter().find(|condition| condition.kind == "TakeoverReady") else {
+            return Ok(Look::NotYet("the operator has not reported TakeoverReady".to_owned()));
+        };
+        Ok(match (status.primary.as_deref(), ready.status.as_str()) {
+            (Some(primary), "True") if primary == name => Look::Ready(()),
+            (primary, _) => {
+                Look::NotYet(format!("primary is {primary:?}; {}: {}", ready.reason, ready.message))
+            }
+        })
+    })
+    .await
+}
+
+/// The status of a `MySQLCluster`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterStatus {
+    /// The instance that accepts writes.
+    pub primary: Option<String>,
+    /// All instances.
+    pub instances: Vec<Instance>,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// One instance of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// Name of its Pod.
+    pub name: String,
+    /// `Primary`, `Replica` or `Unknown`.
+    pub role: String,
+    /// Whether it accepts writes.
+    pub writable: bool,
+    /// Its health.
+    pub state: String,
+    /// Version of its server.
+    pub version: Option<String>,
 }
