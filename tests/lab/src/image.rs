@@ -1,1 +1,0 @@
-//! Container images written from local files, because no registry is reached.
