@@ -1,7 +1,7 @@
 //! What to do next. A total function of the journal, the situation and the time; the driver only carries it out.
 
 use super::outcome::{Outcome, Reason};
-use super::situation::{Opened, Packet, Routed, Situation, View};
+use super::situation::{Opened, Routed, Situation, View};
 use super::step::Step;
 use crate::api::common::RoutingOrder;
 use crate::api::journal::{ActiveTakeover, Direction, Intent, ReadOnly};
@@ -156,10 +156,6 @@ fn forward(intent: &Intent, situation: &Situation) -> Decision {
 
 /// Back to the old primary: writes first, then the record, then routing.
 fn unwind(active: &ActiveTakeover, intent: &Intent, situation: &Situation, outcome: Outcome) -> Decision {
-    // Settled by answers or by dead sessions, or nothing is sure.
-    if situation.packet == Packet::Loose {
-        return Decision::Undo(Undo::ShutNew);
-    }
     if let View::Known(old) = &situation.old
         && old.read_only != intent.before.old_read_only
     {

@@ -1,1 +1,266 @@
+use super::*;
+use crate::api::common::{DemotedPrimary, LongTransactionPolicy, ReplicaPolicy};
+use crate::api::journal::{Failure, Identity, Plan, PreImage};
+use crate::takeover::situation::{Packet, ServerView};
+use crate::topology::GtidSet;
 
+const OLD_UUID: &str = "00000000-0000-0000-0000-00000000000a";
+const NEW_UUID: &str = "00000000-0000-0000-0000-00000000000b";
+
+fn time(second: i64) -> crate::api::Timestamp {
+    k8s_time(jiff::Timestamp::from_second(second).unwrap())
+}
+
+fn k8s_time(at: jiff::Timestamp) -> crate::api::Timestamp {
+    serde_json::from_value(serde_json::Value::String(format!("{at:.6}"))).unwrap()
+}
+
+fn identity(name: &str, uuid: &str) -> Identity {
+    Identity { name: name.to_owned(), pod_uid: format!("uid-{name}"), server_uuid: uuid.to_owned() }
+}
+
+fn intent(order: RoutingOrder) -> Intent {
+    Intent {
+        plan: Plan {
+            old_primary: identity("db-0", OLD_UUID),
+            new_primary: identity("db-1", NEW_UUID),
+            siblings: vec![identity("db-2", "c")],
+            target_reason: "RequestedByName".to_owned(),
+            demoted_primary: DemotedPrimary::StartReplication,
+            replica_policy: ReplicaPolicy::RequireAll,
+            long_transaction_policy: LongTransactionPolicy::Fail,
+            catch_up_deadline_seconds: 10,
+            order,
+        },
+        before: PreImage {
+            old_read_only: ReadOnly::Off,
+            new_read_only: ReadOnly::SuperReadOnly,
+            new_own_transactions: String::new(),
+            service_selector: None,
+            role_labels: std::collections::BTreeMap::new(),
+            enabled_events: Vec::new(),
+        },
+        deadline: time(1000),
+    }
+}
+
+fn active(direction: Direction) -> ActiveTakeover {
+    ActiveTakeover {
+        name: "to-db-1".to_owned(),
+        uid: "u".to_owned(),
+        spec_hash: "h".to_owned(),
+        epoch: 3,
+        holder: "me".to_owned(),
+        claimed_at: time(1),
+        direction,
+        failure: (direction == Direction::Unwind)
+            .then(|| Failure { reason: "OpenFailed".to_owned(), message: "recorded".to_owned() }),
+        intent: None,
+        opened: None,
+    }
+}
+
+fn gtid(text: &str) -> GtidSet {
+    text.parse().unwrap()
+}
+
+fn server(read_only: ReadOnly, executed: &str, own: &str, has_source: bool) -> View {
+    View::Known(ServerView {
+        read_only,
+        executed: gtid(executed),
+        own: gtid(own),
+        has_source,
+        since_claim: true,
+    })
+}
+
+fn both() -> String {
+    format!("{OLD_UUID}:1-10")
+}
+
+fn lost() -> View {
+    View::Lost("connection refused".to_owned())
+}
+
+/// Nothing done yet: the old primary writes, the new one replicates, routing as it was.
+fn untouched() -> Situation {
+    Situation {
+        old: server(ReadOnly::Off, &both(), &both(), false),
+        new: server(ReadOnly::SuperReadOnly, &both(), "", true),
+        packet: Packet::Settled,
+        routed: Routed::Old,
+        frozen: None,
+        disconnected: false,
+        recorded_open: false,
+        reattached: false,
+        verified: false,
+        failure: None,
+        cancelled: false,
+    }
+}
+
+fn frozen() -> Situation {
+    Situation {
+        old: server(ReadOnly::SuperReadOnly, &both(), &both(), false),
+        routed: Routed::New,
+        frozen: Some(gtid(&both())),
+        ..untouched()
+    }
+}
+
+fn open() -> Situation {
+    Situation { new: server(ReadOnly::Off, &both(), "", true), ..frozen() }
+}
+
+fn forward_of(situation: &Situation) -> Decision {
+    decide(&active(Direction::Forward), &intent(RoutingOrder::RouteFirst), situation, false)
+}
+
+fn unwinding(situation: &Situation) -> Decision {
+    decide(&active(Direction::Unwind), &intent(RoutingOrder::RouteFirst), situation, false)
+}
+
+#[test]
+fn the_way_forward_with_routing_first() {
+    assert_eq!(forward_of(&untouched()), Decision::Run(Step::Route));
+    let routed = Situation { routed: Routed::New, ..untouched() };
+    assert_eq!(forward_of(&routed), Decision::Run(Step::Freeze));
+    assert_eq!(forward_of(&frozen()), Decision::Run(Step::Open));
+    assert_eq!(forward_of(&open()), Decision::Run(Step::Disconnect));
+    let drained = Situation { disconnected: true, recorded_open: true, ..open() };
+    assert_eq!(forward_of(&drained), Decision::Run(Step::Detach));
+    let detached = Situation { new: server(ReadOnly::Off, &both(), "", false), ..drained };
+    assert_eq!(forward_of(&detached), Decision::Run(Step::Reattach));
+    let reattached = Situation { reattached: true, ..detached };
+    assert_eq!(forward_of(&reattached), Decision::Run(Step::Verify));
+    let verified = Situation { verified: true, ..reattached };
+    assert_eq!(forward_of(&verified), Decision::Run(Step::Finish));
+}
+
+#[test]
+fn the_way_forward_with_the_freeze_first() {
+    let intent = intent(RoutingOrder::FreezeFirst);
+    let decide = |situation: &Situation| decide(&active(Direction::Forward), &intent, situation, false);
+    assert_eq!(decide(&untouched()), Decision::Run(Step::Freeze));
+    let frozen = Situation { routed: Routed::Old, ..frozen() };
+    assert_eq!(decide(&frozen), Decision::Run(Step::Open));
+    let open = Situation { routed: Routed::Old, ..open() };
+    assert_eq!(decide(&open), Decision::Run(Step::Disconnect));
+    assert_eq!(decide(&Situation { disconnected: true, ..open.clone() }), Decision::Run(Step::Route));
+    // Sessions that came before routing moved are ended, too.
+    assert_eq!(decide(&Situation { routed: Routed::New, ..open }), Decision::Run(Step::Disconnect));
+}
+
+#[test]
+fn a_freeze_of_an_earlier_epoch_is_taken_again_for_its_set() {
+    assert_eq!(forward_of(&Situation { frozen: None, ..frozen() }), Decision::Run(Step::Freeze));
+}
+
+#[test]
+fn before_open_every_cause_turns_back_and_writes_come_first() {
+    let failure = Some(Outcome::new(Reason::CatchUpDeadlineExceeded, "late"));
+    for cause in [
+        Situation { failure, ..frozen() },
+        Situation { cancelled: true, ..frozen() },
+        Situation { new: lost(), ..frozen() },
+    ] {
+        assert_eq!(forward_of(&cause), Decision::Undo(Undo::ThawOld), "{cause:?}");
+        let thawed = Situation { old: untouched().old, frozen: None, ..cause };
+        assert!(matches!(forward_of(&thawed), Decision::TurnBack(_)), "{thawed:?}");
+        assert_eq!(unwinding(&thawed), Decision::Undo(Undo::RouteBack));
+        let back = Situation { routed: Routed::Old, ..thawed };
+        assert!(matches!(unwinding(&back), Decision::RolledBack(_)), "{back:?}");
+    }
+    let late = decide(&active(Direction::Forward), &intent(RoutingOrder::RouteFirst), &frozen(), true);
+    assert_eq!(late, Decision::Undo(Undo::ThawOld));
+}
+
+#[test]
+fn the_recorded_cause_is_the_cause() {
+    let situation = Situation { cancelled: true, ..untouched() };
+    assert_eq!(unwinding(&situation), Decision::RolledBack(Outcome::new(Reason::OpenFailed, "recorded")));
+}
+
+#[test]
+fn from_open_on_nothing_turns_back() {
+    let failure = Some(Outcome::new(Reason::OpenFailed, "x"));
+    let situation = Situation { failure, cancelled: true, ..open() };
+    assert_eq!(forward_of(&situation), Decision::Run(Step::Disconnect));
+    assert_eq!(unwinding(&situation), Decision::Run(Step::Disconnect));
+    let late = decide(&active(Direction::Unwind), &intent(RoutingOrder::RouteFirst), &situation, true);
+    assert_eq!(late, Decision::Run(Step::Disconnect));
+}
+
+#[test]
+fn each_mark_of_having_been_open_counts() {
+    let own = format!("{NEW_UUID}:1");
+    let executed = format!("{},{own}", both());
+    let rebooted = Situation { new: server(ReadOnly::SuperReadOnly, &executed, &own, true), ..frozen() };
+    assert_eq!(forward_of(&rebooted), Decision::Run(Step::Open));
+    let detached = Situation { new: server(ReadOnly::SuperReadOnly, &both(), "", false), ..frozen() };
+    assert_eq!(forward_of(&detached), Decision::Run(Step::Open));
+}
+
+#[test]
+fn a_loose_packet_is_settled_before_anything_else() {
+    let situation = Situation { packet: Packet::Loose, ..frozen() };
+    assert_eq!(forward_of(&situation), Decision::Undo(Undo::ShutNew));
+    assert_eq!(unwinding(&situation), Decision::Undo(Undo::ShutNew));
+}
+
+#[test]
+fn the_old_primary_is_never_thawed_while_the_new_one_may_open() {
+    let situation = Situation { packet: Packet::Loose, new: lost(), ..frozen() };
+    assert!(matches!(forward_of(&situation), Decision::Hold(_)));
+    assert!(matches!(unwinding(&situation), Decision::Hold(_)));
+}
+
+#[test]
+fn an_old_primary_that_wrote_all_along_settles_a_lost_new_one() {
+    let mut situation = Situation { packet: Packet::Loose, new: lost(), routed: Routed::New, ..untouched() };
+    situation.settle();
+    assert!(matches!(forward_of(&situation), Decision::TurnBack(_)));
+    let restarted = |since_claim| {
+        View::Known(ServerView {
+            read_only: ReadOnly::Off,
+            executed: gtid(&both()),
+            own: gtid(&both()),
+            has_source: false,
+            since_claim,
+        })
+    };
+    let mut situation =
+        Situation { packet: Packet::Loose, new: lost(), old: restarted(false), ..untouched() };
+    situation.settle();
+    assert!(matches!(forward_of(&situation), Decision::Hold(_)), "a restart hides what happened");
+}
+
+#[test]
+fn the_old_primary_is_never_thawed_when_the_new_one_holds_more() {
+    let executed = format!("{},00000000-0000-0000-0000-00000000000d:1", both());
+    let failure = Some(Outcome::new(Reason::OpenFailed, "x"));
+    let situation =
+        Situation { new: server(ReadOnly::SuperReadOnly, &executed, "", true), failure, ..frozen() };
+    assert!(matches!(forward_of(&situation), Decision::Hold(_)));
+}
+
+#[test]
+fn a_lost_old_primary_is_waited_for_and_routing_goes_back_meanwhile() {
+    let situation = Situation { old: lost(), routed: Routed::New, ..untouched() };
+    assert!(matches!(forward_of(&situation), Decision::TurnBack(_)));
+    assert_eq!(unwinding(&situation), Decision::Undo(Undo::RouteBack));
+    assert!(matches!(unwinding(&Situation { routed: Routed::Old, ..situation }), Decision::Hold(_)));
+}
+
+#[test]
+fn two_writable_servers_after_open_freeze_the_old_one() {
+    let situation = Situation { old: untouched().old, ..open() };
+    assert_eq!(forward_of(&situation), Decision::Run(Step::Freeze));
+    let own = format!("{NEW_UUID}:1");
+    let rebooted = Situation {
+        new: server(ReadOnly::SuperReadOnly, &format!("{},{own}", both()), &own, true),
+        old: untouched().old,
+        ..open()
+    };
+    assert!(matches!(forward_of(&rebooted), Decision::Hold(_)), "a person has to compare");
+}

@@ -51,11 +51,16 @@ pub struct ServerView {
     pub own: GtidSet,
     /// It has a replication source.
     pub has_source: bool,
+    /// It has run without a restart since the cluster was claimed.
+    pub since_claim: bool,
 }
 
-impl From<&ServerFacts> for ServerView {
-    fn from(facts: &ServerFacts) -> Self {
+impl ServerView {
+    /// What matters of the facts of a server, `claim_age_seconds` after the cluster was claimed.
+    pub fn seen(facts: &ServerFacts, claim_age_seconds: i64) -> Self {
         Self {
+            // A second for the rounding of both.
+            since_claim: facts.uptime_seconds > claim_age_seconds + 1,
             read_only: facts.read_only,
             executed: facts.executed.clone(),
             own: facts.executed.of_server(&facts.server_uuid),
@@ -98,6 +103,20 @@ pub enum Opened {
 }
 
 impl Situation {
+    /// A packet 2 is sent only after a freeze, and a freeze is lifted only after every packet is settled: an old primary
+    /// that accepts writes, and has done so since the claim, means that none is on its way, even where the new primary
+    /// cannot be asked.
+    pub fn settle(&mut self) {
+        if let View::Known(old) = &self.old
+            && old.read_only != ReadOnly::SuperReadOnly
+            && old.since_claim
+            && !self.recorded_open
+            && matches!(self.new, View::Lost(_))
+        {
+            self.packet = Packet::Settled;
+        }
+    }
+
     /// Whether the new primary was opened.
     pub fn opened(&self, intent: &Intent) -> Opened {
         match (&self.new, self.packet) {

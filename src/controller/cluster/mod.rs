@@ -28,6 +28,7 @@ pub async fn reconcile<K: Kubernetes, S: Servers>(context: &Context<K, S>, key: 
     if cluster.metadata.deletion_timestamp.is_some() {
         return Ok(Next::Await);
     }
+    super::takeover::carry_on_orphan(context, &cluster).await?;
     let access = match Access::read(context, &cluster).await {
         Ok(access) => access,
         Err(AccessError::Api(error)) => return Err(error.into()),

@@ -12,6 +12,7 @@ use crate::controller::reattach::{reattach, trouble};
 use crate::controller::routing::RouteError;
 use crate::kubernetes::Kubernetes;
 use crate::mysql::{ServerErrorKind, Servers, Session};
+use crate::takeover::situation::Opened;
 use crate::takeover::{Outcome, Reason, Routed, ServerView, View};
 use crate::topology::{Instance, Primary, ServerFacts, Topology};
 use futures::future::join_all;
@@ -27,7 +28,7 @@ const VERIFY_PAUSE: Duration = Duration::from_millis(100);
 impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Sends new connections to the new primary. Before Open a failure turns the takeover back; after it, it is tried again.
     pub(super) async fn route(&mut self, intent: &Intent) -> Result<Effect, Stop> {
-        let before_open = self.frozen_at.is_none() && !self.situation.recorded_open;
+        let before_open = self.situation.opened(intent) != Opened::Yes;
         if before_open && self.cancel_wanted().await {
             self.situation.cancelled = true;
             return Ok(Effect::Done("cancelled".to_owned()));
@@ -180,7 +181,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 .get(name)
                 .and_then(Instance::facts)
                 .filter(|facts| facts.server_uuid == uuid)
-                .map(ServerView::from)
+                .map(|facts| ServerView::seen(facts, 0))
         };
         if let Some(view) = view(&intent.plan.old_primary.name, &intent.plan.old_primary.server_uuid) {
             self.situation.old = View::Known(view);

@@ -13,7 +13,7 @@ use super::claim::ClaimError;
 use super::report::Report;
 use super::{Context, Error, Next};
 use crate::api::conditions::{self, Truth};
-use crate::api::takeover::{MasterTakeoverSpec, Mode};
+use crate::api::takeover::{ClusterReference, MasterTakeoverSpec, Mode};
 use crate::api::{FINALIZER, MasterTakeover};
 use crate::kubernetes::{Commit, Key, Kubernetes};
 use crate::mysql::Servers;
@@ -83,6 +83,57 @@ pub async fn reconcile<K: Kubernetes, S: Servers>(context: &Context<K, S>, key: 
         Err(Stop::Later(after)) => Ok(Next::Again(after)),
         Err(Stop::Failed(error)) => Err(error),
         Ok(()) => tidy(context, report.takeover).await,
+    }
+}
+
+/// Carries on a takeover whose resource is gone while its claim is not: its finalizer was removed by force. The journal
+/// holds all that is needed; before Open it is undone, after it finished.
+pub async fn carry_on_orphan<K: Kubernetes, S: Servers>(
+    context: &Context<K, S>,
+    cluster: &crate::api::MySQLCluster,
+) -> Result<(), Error> {
+    let Some(active) = cluster.status.as_ref().and_then(|status| status.active_takeover.clone()) else {
+        return Ok(());
+    };
+    let namespace = cluster.namespace().unwrap_or_default();
+    if let Some(takeover) = context.kubernetes.takeover(&Key::new(&namespace, &active.name)).await?
+        && takeover.uid().as_deref() == Some(active.uid.as_str())
+    {
+        return Ok(());
+    }
+    tracing::warn!(takeover = active.name, "its resource is gone, its claim is not");
+    let mut gone = MasterTakeover::new(
+        &active.name,
+        MasterTakeoverSpec {
+            cluster_ref: ClusterReference { name: cluster.name_any() },
+            new_primary: None,
+            old_primary: None,
+            mode: Mode::Execute,
+            demoted_primary: None,
+            replica_policy: None,
+            long_transaction_policy: None,
+            starting_deadline_seconds: None,
+            active_deadline_seconds: None,
+            catch_up_deadline_seconds: None,
+            max_replication_lag_seconds: None,
+            not_after_time: None,
+            ttl_seconds_after_finished: None,
+            suspend: false,
+            cancel: true,
+        },
+    );
+    gone.metadata.namespace = Some(namespace.clone());
+    gone.metadata.uid = Some(active.uid.clone());
+    let limits = Limits::of(&gone.spec, &cluster.spec.takeover_defaults);
+    let mut report = Report::new(gone);
+    if let Some(intent) = &active.intent {
+        let status = report.status();
+        status.old_primary = Some(intent.plan.old_primary.name.clone());
+        status.new_primary = Some(intent.plan.new_primary.name.clone());
+    }
+    match run::resume(context, &mut report, &Key::new(&namespace, cluster.name_any()), limits).await {
+        Ok(()) | Err(Stop::Superseded | Stop::Later(_) | Stop::End(_)) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error),
     }
 }
 

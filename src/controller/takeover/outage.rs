@@ -23,6 +23,15 @@ const QUERY_INTERRUPTED: u16 = 1317;
 impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Packet 1. Before anything is known to be frozen, the clock of the outage starts.
     pub(super) async fn freeze(&mut self, intent: &Intent) -> Effect {
+        // A new primary that is gone already costs nobody an outage.
+        match self.new.as_mut() {
+            None => return Effect::Lost(Side::New, "no session".to_owned()),
+            Some(hand) => {
+                if let Err(error) = hand.work.read_only().await {
+                    return Effect::Lost(Side::New, error.to_string());
+                }
+            }
+        }
         let Some(hand) = self.old.as_mut() else {
             return Effect::Lost(Side::Old, "no session".to_owned());
         };
@@ -126,7 +135,12 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 self.situation.packet = Packet::Settled;
                 Effect::Failed(not_opened(intent, &error, broken.as_deref()))
             }
-            Err(error) => Effect::Lost(Side::New, error.to_string()),
+            Err(error) => {
+                if error.kind == ServerErrorKind::Unreachable {
+                    self.situation.packet = Packet::Settled;
+                }
+                Effect::Lost(Side::New, error.to_string())
+            }
         }
     }
 

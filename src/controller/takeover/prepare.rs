@@ -233,7 +233,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let router = Router { context: self.context, cluster: &self.claim.cluster, access: &self.access };
         let (service_selector, role_labels) = router.pre_image(&pair.old, &pair.new).await?;
         let routed = router.observe(&pair.old, &pair.new).await?;
-        let (old, new) = (ServerView::from(&old_facts), ServerView::from(&new_facts));
+        let (old, new) = (ServerView::seen(&old_facts, 0), ServerView::seen(&new_facts, 0));
         let image = PreImage {
             old_read_only: old_facts.read_only,
             new_read_only: new_facts.read_only,

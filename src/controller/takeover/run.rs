@@ -5,7 +5,7 @@ use super::begin::order;
 use super::hands::{Hand, NoHand, grasp};
 use crate::api::journal::{Direction, Failure, Repair};
 use crate::controller::access::{Access, AccessError};
-use crate::controller::claim::Claim;
+use crate::controller::claim::{Claim, ClaimError};
 use crate::controller::report::Report;
 use crate::controller::routing::Router;
 use crate::controller::{Context, Error};
@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 /// Pause before a server that could not be reached, or an API that does not answer, is asked again.
 const HOLD_PAUSE: Duration = Duration::from_millis(500);
+/// Pause before a step that must be done, and could not be, is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A takeover under way.
 pub(super) struct Run<'a, K: Kubernetes, S: Servers> {
@@ -210,6 +212,10 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
                     "step failed"
                 );
                 self.report.end(self.context, step, StepState::Failed, &outcome.message);
+                if self.situation.failure.is_some() {
+                    // Tried before, and still to be done: not in a tight loop.
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
                 self.situation.failure.get_or_insert(outcome);
             }
             Effect::Lost(side, why) => {
@@ -218,7 +224,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
             }
             Effect::Again(why) => {
                 tracing::info!(step = step.name(), why, "not yet");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
                 self.look_again().await?;
             }
         }
@@ -227,13 +233,19 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
 
     /// Takes hold of both servers again and reads everything afresh.
     pub(super) async fn look_again(&mut self) -> Result<(), Stop> {
-        self.access = Access::read(self.context, &self.claim.cluster).await.map_err(unusable)?;
+        // An API that does not answer must not keep the servers from being put right: what was read before will do.
+        match Access::read(self.context, &self.claim.cluster).await {
+            Ok(access) => self.access = access,
+            Err(error) => {
+                tracing::warn!(%error, "Pods and Secrets not read afresh; going on with what was read before")
+            }
+        }
         self.regrasp(Side::Old).await?;
         self.regrasp(Side::New).await?;
+        self.situation.settle();
         let Some(intent) = self.claim.intent() else { return Err(Stop::Superseded) };
         let (old, new) = (intent.plan.old_primary.name.clone(), intent.plan.new_primary.name.clone());
-        let router = Router { context: self.context, cluster: &self.claim.cluster, access: &self.access };
-        self.situation.routed = router.observe(&old, &new).await?;
+        self.situation.routed = self.router().observe(&old, &new).await.unwrap_or(Routed::Unknown);
         self.situation.verified = false;
         Ok(())
     }
@@ -241,7 +253,10 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
     /// Takes hold of one server again: every earlier session of ours there is ended and seen gone, so that whatever it
     /// sent has happened or never will; then the server is read.
     pub(super) async fn regrasp(&mut self, side: Side) -> Result<(), Stop> {
-        let Some(intent) = self.claim.intent() else { return Err(Stop::Superseded) };
+        let (Some(intent), Some(active)) = (self.claim.intent(), self.claim.active()) else {
+            return Err(Stop::Superseded);
+        };
+        let claim_age = self.context.clock.now().0.duration_since(active.claimed_at.0).as_secs();
         let identity = match side {
             Side::Old => intent.plan.old_primary.clone(),
             Side::New => intent.plan.new_primary.clone(),
@@ -259,7 +274,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
                 Ok(facts) if facts.server_uuid != identity.server_uuid => {
                     (None, View::Lost("another server runs under this name now".to_owned()))
                 }
-                Ok(facts) => (Some(hand), View::Known(ServerView::from(&facts))),
+                Ok(facts) => (Some(hand), View::Known(ServerView::seen(&facts, claim_age))),
             },
         };
         match side {
@@ -283,7 +298,12 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
     async fn hold(&mut self, why: &str) -> Result<(), Stop> {
         tracing::warn!(takeover = %self.report.key(), why, "holding");
         self.report.progress(self.context, "Holding", why);
-        self.report.try_flush(self.context).await;
+        // Reads the claim afresh: a later epoch may be at work where neither server can be reached to tell.
+        match self.claim.record(self.context, |_| {}).await {
+            Ok(()) => self.report.try_flush(self.context).await,
+            Err(ClaimError::Superseded) => return Err(Stop::Superseded),
+            Err(error) => tracing::warn!(%error, "the claim cannot be read"),
+        }
         if self.context.stop.is_cancelled() {
             return Err(Stop::Later(HOLD_PAUSE));
         }
@@ -297,13 +317,23 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
             reason: outcome.reason.as_str().to_owned(),
             message: crate::api::conditions::bounded(&outcome.message),
         };
-        self.claim
+        let recorded = self
+            .claim
             .record(self.context, |active| {
                 active.direction = Direction::Unwind;
                 active.failure.get_or_insert_with(|| failure.clone());
             })
-            .await?;
-        self.report.try_flush(self.context).await;
+            .await;
+        match recorded {
+            Ok(()) => self.report.try_flush(self.context).await,
+            Err(ClaimError::Superseded) => return Err(Stop::Superseded),
+            Err(error) => {
+                // Writes are back already; the record and routing follow when the API answers.
+                tracing::warn!(%error, "not yet written down that the takeover goes back");
+                self.situation.failure.get_or_insert(outcome);
+                tokio::time::sleep(HOLD_PAUSE).await;
+            }
+        }
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         }
         match hand.work.facts().await {
             Ok(facts) => {
-                let view = ServerView::from(&facts);
+                let view = ServerView::seen(&facts, 0);
                 self.situation.packet = Packet::Settled;
                 self.situation.new = View::Known(view);
                 Ok(())
