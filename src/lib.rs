@@ -4,6 +4,7 @@
 //! `mysql` and `kubernetes` are ports with their adapters; `controller` drives them.
 
 pub mod api;
+pub mod cli;
 pub mod controller;
 pub mod kubernetes;
 pub mod mysql;
