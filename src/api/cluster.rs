@@ -1,8 +1,9 @@
 //! `MySQLCluster`: a replication topology that something else deployed, registered here.
 
+pub use super::cluster_status::{InstanceRole, InstanceState, InstanceStatus, MySQLClusterStatus};
+
 use super::common::{DemotedPrimary, LongTransactionPolicy, PromotionRule, ReplicaPolicy, RoutingOrder};
-use super::journal::{ActiveTakeover, Repair, TakeoverRecord};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
     namespaced,
     status = "MySQLClusterStatus",
     derive = "PartialEq",
+    validation = ("size(self.metadata.name) <= 63", "`metadata.name` must have at most 63 characters: it is a label of the Services"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -66,6 +68,8 @@ use serde::{Deserialize, Serialize};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.discovery.selector.matchLabels) || !(self.routing.roleLabel.key in self.discovery.selector.matchLabels)", "`routing.roleLabel.key` must not be a label of `discovery.selector.matchLabels`: an instance would leave the cluster when its role changes"))]
+#[x_kube(validation = ("!has(self.discovery.selector.matchExpressions) || !self.discovery.selector.matchExpressions.exists(expression, expression.key == self.routing.roleLabel.key)", "`routing.roleLabel.key` must not be a key of `discovery.selector.matchExpressions`: an instance would leave the cluster when its role changes"))]
 pub struct MySQLClusterSpec {
     /// How the instances of the topology are found.
     pub discovery: Discovery,
@@ -73,8 +77,8 @@ pub struct MySQLClusterSpec {
     pub credentials: Credentials,
     /// The account that replicas log in with at their source; written into every `CHANGE REPLICATION SOURCE`.
     pub replication_credentials: Credentials,
-    /// Transport security of the operator's own connections and of replication.
-    #[serde(default)]
+    /// Transport security of the operator's own connections and of replication. There is no default: `VerifyIdentity` is
+    /// what you want and needs your certificate authority; less must be asked for.
     pub tls: Tls,
     /// How clients are sent to the primary.
     #[serde(default)]
@@ -91,6 +95,7 @@ pub struct MySQLClusterSpec {
 /// How instances are found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.selector.matchLabels) || self.selector.matchLabels.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))", "the keys of `selector.matchLabels` must be label keys, such as `app.kubernetes.io/name`"))]
 #[x_kube(validation = ("(has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)", "`selector` must not be empty: name at least one label of the MySQL Pods in `matchLabels`"))]
 pub struct Discovery {
     /// Selects the MySQL Pods in the namespace of this resource. Must not be empty.
@@ -198,6 +203,8 @@ pub struct Routing {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("self.primaryValue != self.replicaValue", "`primaryValue` must differ from `replicaValue`"))]
+#[x_kube(validation = ("!self.key.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || self.key.startsWith('app.kubernetes.io/')", "`key` must not be a label that Kubernetes sets itself (kubernetes.io/, k8s.io/)"))]
+#[x_kube(validation = ("self.key != 'mysql-takeover.io/instance'", "`key` must not be `mysql-takeover.io/instance`, which names the instance"))]
 pub struct RoleLabel {
     /// Label key. Default `mysql-takeover.io/role`.
     #[serde(default = "default_role_key")]
@@ -317,113 +324,10 @@ impl Default for TakeoverDefaults {
     }
 }
 
-/// What the operator saw last. Written on transitions only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MySQLClusterStatus {
-    /// Generation of the spec that this status speaks of; -1 until the operator has seen the resource.
-    #[serde(default = "unseen")]
-    pub observed_generation: i64,
-    /// The instance that accepts writes, when there is exactly one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub primary: Option<String>,
-    /// Healthy replicas of known replicas, such as `2/2`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub replicas: Option<String>,
-    /// Every instance that was found.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub instances: Vec<InstanceStatus>,
-    /// The highest epoch ever claimed. Each claim, and each adoption of a running takeover, is one higher.
-    #[serde(default)]
-    pub takeover_epoch: i64,
-    /// The takeover that holds the cluster now, with its journal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub active_takeover: Option<ActiveTakeover>,
-    /// Takeovers that ended, newest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
-    pub takeover_history: Vec<TakeoverRecord>,
-    /// Instances that a finished takeover could not repoint; retried until they replicate from the primary.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
-    pub repairs: Vec<Repair>,
-    /// `Ready`, `Reconciling`, `Stalled`, `PrimaryWritable`, `ReplicationHealthy`, `TakeoverReady`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-}
-
-impl Default for MySQLClusterStatus {
-    fn default() -> Self {
-        Self {
-            observed_generation: unseen(),
-            primary: None,
-            replicas: None,
-            instances: Vec::new(),
-            takeover_epoch: 0,
-            active_takeover: None,
-            takeover_history: Vec::new(),
-            repairs: Vec::new(),
-            conditions: Vec::new(),
-        }
-    }
-}
-
-/// What was last seen of one instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct InstanceStatus {
-    /// Name of the Pod.
-    #[schemars(length(max = 253))]
-    pub name: String,
-    /// `server_uuid` of the server in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 36))]
-    pub server_uuid: Option<String>,
-    /// Version that the server tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub version: Option<String>,
-    /// Its role in the topology.
-    pub role: InstanceRole,
-    /// Whether it accepts writes.
-    pub writable: bool,
-    /// Its health.
-    pub state: InstanceState,
-    /// What is wrong, and what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub message: Option<String>,
-}
-
-/// Role of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum InstanceRole {
-    /// It has replicas or accepts writes, and replicates from nobody in the topology.
-    Primary,
-    /// It replicates from another instance.
-    Replica,
-    /// Not known: unreachable, or neither of the two.
-    Unknown,
-}
-
-/// Health of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum InstanceState {
-    /// As it should be.
-    Healthy,
-    /// Replicates, but further behind than a takeover allows.
-    Lagging,
-    /// Replication is stopped or has an error.
-    Broken,
-    /// The Pod or the server cannot be reached.
-    Unreachable,
-    /// Login refused.
-    AccessDenied,
-}
+/// A label key: an optional DNS prefix, and a name.
+const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// A label value; it may be empty.
+const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 
 fn default_port() -> i32 {
     3306
@@ -455,31 +359,39 @@ fn default_lag() -> i32 {
 fn default_long_transaction() -> i32 {
     5
 }
-fn unseen() -> i64 {
-    -1
-}
 
 /// `LabelSelector` with bounds, which the type of k8s-openapi lacks; without them CEL rules cost too much to be accepted.
 fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
-        "type": "object",
+        "type": "object", "x-kubernetes-map-type": "atomic",
         "description": "Selects the MySQL Pods in the namespace of this resource. Must not be empty.",
         "properties": {
             "matchLabels": {
                 "type": "object", "maxProperties": 32,
-                "additionalProperties": {"type": "string", "maxLength": 63},
+                "additionalProperties": {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE},
                 "description": "Labels that a Pod must carry."
             },
             "matchExpressions": {
-                "type": "array", "maxItems": 32,
+                "type": "array", "maxItems": 32, "x-kubernetes-list-type": "atomic",
                 "description": "Requirements that a Pod's labels must meet.",
                 "items": {
                     "type": "object", "required": ["key", "operator"],
                     "properties": {
-                        "key": {"type": "string", "maxLength": 317, "description": "Label key."},
-                        "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"], "description": "How key and values relate."},
-                        "values": {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 63}, "description": "Label values, for In and NotIn."}
-                    }
+                        "key": {"type": "string", "maxLength": 317, "pattern": LABEL_KEY, "description": "Label key."},
+                        "operator": {
+                            "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                            "description": "How key and values relate."
+                        },
+                        "values": {
+                            "type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic",
+                            "items": {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE},
+                            "description": "Label values, for In and NotIn."
+                        }
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                        "message": "`values` must be set for In and NotIn, and must not be for Exists and DoesNotExist"
+                    }]
                 }
             }
         }

@@ -94,6 +94,45 @@ pub fn set(
     });
 }
 
+/// The schema of a list of conditions, as Kubernetes' own kinds have it; the type of k8s-openapi comes without bounds.
+pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array", "maxItems": 16,
+        "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "type": {
+                    "type": "string", "maxLength": 316,
+                    "description": "What the condition speaks of."
+                },
+                "status": {
+                    "type": "string", "enum": ["True", "False", "Unknown"],
+                    "description": "Whether it holds."
+                },
+                "reason": {
+                    "type": "string", "minLength": 1, "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                    "description": "Why, in one CamelCase word for programs."
+                },
+                "message": {
+                    "type": "string", "maxLength": 32768,
+                    "description": "Why, and what to do, for people."
+                },
+                "observedGeneration": {
+                    "type": "integer", "format": "int64",
+                    "description": "Generation of the spec that the condition speaks of."
+                },
+                "lastTransitionTime": {
+                    "type": "string", "format": "date-time",
+                    "description": "When `status` last changed."
+                }
+            }
+        }
+    })
+}
+
 /// The condition of that type.
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)

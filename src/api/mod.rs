@@ -4,6 +4,7 @@
 //! number, string and list is bounded, enums are externally tagged, durations are integers with their unit in the name.
 
 pub mod cluster;
+pub mod cluster_status;
 pub mod common;
 pub mod conditions;
 pub mod crd;

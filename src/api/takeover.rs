@@ -113,12 +113,15 @@ pub struct MasterTakeoverSpec {
     pub mode: Mode,
     /// What the demoted primary does afterwards. Default: as the cluster's `takeoverDefaults`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DemotedPrimary")]
     pub demoted_primary: Option<DemotedPrimary>,
     /// Whether every replica must be healthy. Default: as the cluster's `takeoverDefaults`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ReplicaPolicy")]
     pub replica_policy: Option<ReplicaPolicy>,
     /// What to do about long transactions and held locks. Default: as the cluster's `takeoverDefaults`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LongTransactionPolicy")]
     pub long_transaction_policy: Option<LongTransactionPolicy>,
     /// Give up if not started this many seconds after creation. Default: as the cluster's `takeoverDefaults`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,7 +228,7 @@ pub struct MasterTakeoverStatus {
     pub plan: Vec<String>,
     /// `Succeeded` (Unknown while it runs), `Reconciling`, `Stalled`, `RolledBack`, `Degraded`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "super::conditions::schema")]
     pub conditions: Vec<Condition>,
 }
 
