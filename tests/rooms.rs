@@ -5,8 +5,18 @@ use std::path::{Path, PathBuf};
 const PURE: [&str; 2] = ["src/topology", "src/takeover"];
 /// Clients, runtimes, clocks and randomness, as they would show in a source file.
 const FORBIDDEN: [&str; 12] = [
-    "tokio::", "kube::", "k8s_openapi::", "mysql_async::", "futures::", "tracing::", "SystemTime", "Instant", "Timestamp::now",
-    "Uuid::", "rand::", "async fn",
+    "tokio::",
+    "kube::",
+    "k8s_openapi::",
+    "mysql_async::",
+    "futures::",
+    "tracing::",
+    "SystemTime",
+    "Instant",
+    "Timestamp::now",
+    "Uuid::",
+    "rand::",
+    "async fn",
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

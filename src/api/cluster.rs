@@ -1,5 +1,8 @@
 //! `MySQLCluster`: a replication topology that something else deployed, registered here.
 
+// Every printer column has a type of its own, which the lint takes for one attribute given twice.
+#![allow(clippy::duplicated_attributes)]
+
 pub use super::cluster_status::{InstanceRole, InstanceState, InstanceStatus, MySQLClusterStatus};
 
 use super::common::{DemotedPrimary, LongTransactionPolicy, PromotionRule, ReplicaPolicy, RoutingOrder};

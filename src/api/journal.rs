@@ -129,11 +129,11 @@ pub struct PreImage {
     pub new_own_transactions: String,
     /// Selector of the owned primary Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub service_selector: Option<BTreeMap<String, String>>,
     /// Role label of the old and the new primary's Pods; absent where there was none.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub role_labels: BTreeMap<String, String>,
     /// Events that were enabled on the old primary, as `definer`, `schema`, `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

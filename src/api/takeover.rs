@@ -1,5 +1,8 @@
 //! `MasterTakeover`: one handing over of the primary role. Runs once; finished is final.
 
+// Every printer column has a type of its own, which the lint takes for one attribute given twice.
+#![allow(clippy::duplicated_attributes)]
+
 use super::common::{DemotedPrimary, LongTransactionPolicy, ReplicaPolicy, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -224,7 +227,7 @@ pub struct MasterTakeoverStatus {
     pub expected_outage_milliseconds: Option<i64>,
     /// The plan of a dry run, one line a step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub plan: Vec<String>,
     /// `Succeeded` (Unknown while it runs), `Reconciling`, `Stalled`, `RolledBack`, `Degraded`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
