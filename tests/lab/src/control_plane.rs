@@ -34,7 +34,7 @@ pub const KUBERNETES_SERVICE_ADDRESS: &str = "10.96.0.1";
 pub const ADMINISTRATORS: &str = "system:masters";
 
 /// How long a server may take until it answers. On two busy cores 5 s were seen.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// How a control plane is started.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Starts the servers and waits until namespaces are usable: the API answers and the controller-manager has made the
-    /// default ServiceAccount. About 3 s on two cores.
+    /// default `ServiceAccount`. About 3 s on two cores.
     pub async fn start(run: &Arc<Run>, binaries: &ControlPlaneBinaries, options: Options) -> Result<Self> {
         let folder = run.folder("control-plane")?;
         let authority = Authority::new("mysql-takeover-lab")?;
@@ -168,7 +168,7 @@ impl ControlPlane {
         .await
     }
 
-    /// Waits until the controller-manager has made the default ServiceAccount of a namespace, without which no Pod is
+    /// Waits until the controller-manager has made the default `ServiceAccount` of a namespace, without which no Pod is
     /// admitted there.
     pub async fn wait_for_service_account(&self, namespace: &str) -> Result<()> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);

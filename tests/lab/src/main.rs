@@ -1,3 +1,9 @@
-//! `lab up`, `lab down`, `lab status`.
+//! The lab's command line: install, up, down, status, and the shows built on it.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod commands;
+
+fn main() -> ExitCode {
+    commands::main()
+}

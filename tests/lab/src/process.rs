@@ -8,14 +8,15 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::run::{Leftover, Run};
+use crate::run::{Leftover, Lifetime, Run};
 
 /// Environment variable that marks every process of a run with the run's folder: finds also those that were started but
 /// not yet recorded when the lab was killed.
@@ -74,7 +75,7 @@ impl Program {
     /// The whole command line, helpers in front included: each of them replaces itself, so the pid stays the same.
     fn command(&self, run: &Run) -> Command {
         let mut words: Vec<OsString> = Vec::new();
-        if !run.is_kept() {
+        if run.lifetime() == Lifetime::Owner {
             // Ends the process when this one ends, however it ends: also on kill -9, and for servers that tests share.
             words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
         }
@@ -110,7 +111,7 @@ impl Program {
             .with_context(|| format!("start {} ({})", self.name, self.executable.display()))?;
         let pid = i32::try_from(child.id()).context("process id out of range")?;
         let process =
-            Process { name: self.name.clone(), pid, log, kept: run.is_kept(), child: Mutex::new(child) };
+            Process { name: self.name.clone(), pid, log, kept: run.kept(), child: Mutex::new(child) };
         // A process that has already ended has nothing to record.
         if let Some(start_time) = start_time(pid) {
             run.record(&Leftover::Process { name: self.name.clone(), pid, start_time })?;
@@ -145,13 +146,13 @@ pub struct Process {
     name: String,
     pid: i32,
     log: PathBuf,
-    kept: bool,
+    kept: Arc<AtomicBool>,
     child: Mutex<Child>,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.kept
+        if !self.kept.load(Ordering::Acquire)
             && let Err(error) = self.kill()
         {
             eprintln!("lab: {error:#}");

@@ -3,7 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -24,9 +25,9 @@ pub enum Leftover {
         pid: i32,
         /// Clock ticks since boot, from `/proc/<pid>/stat`.
         start_time: u64,
-        /// Whether the run is meant to outlive it.
-        kept: bool,
     },
+    /// The run came up whole and was left up on purpose.
+    Kept,
     /// A process (and its group).
     Process {
         /// What it is called in the run.
@@ -70,11 +71,22 @@ pub enum Leftover {
     },
 }
 
+/// How long a run lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until it is dropped or its owner dies; the kernel then ends its processes, however the owner died.
+    Owner,
+    /// Until `lab down`, once [`Run::keep`] was called; as [`Self::Owner`] until then, except that after a kill -9 of the
+    /// owner the processes live on until the next `lab down` or start.
+    UntilDown,
+}
+
 /// A run in progress. Dropping it ends everything, unless it is kept.
 #[derive(Debug)]
 pub struct Run {
     path: PathBuf,
-    kept: bool,
+    lifetime: Lifetime,
+    kept: Arc<AtomicBool>,
 }
 
 /// The project's folder for everything the lab writes: `target/lab`.
@@ -93,12 +105,11 @@ fn runs_directory() -> PathBuf {
 }
 
 impl Run {
-    /// Starts a run with a fixed name, which can exist once on this machine and checkout. `kept`: it outlives this process,
-    /// until `lab down`.
+    /// Starts a run with a fixed name, which can exist once in this checkout.
     ///
     /// # Errors
     /// That a run of this name is there: still running, or kept. What a killed one left is ended first.
-    pub fn create(name: &str, kept: bool) -> Result<Self> {
+    pub fn create(name: &str, lifetime: Lifetime) -> Result<Self> {
         let runs = runs_directory();
         fs::create_dir_all(&runs).with_context(|| format!("create {}", runs.display()))?;
         let path = runs.join(name);
@@ -116,10 +127,10 @@ impl Run {
         let building = runs.join(format!(".{name}.{pid}"));
         fs::create_dir_all(building.join("logs"))
             .with_context(|| format!("create {}", building.display()))?;
-        append(&building, &Leftover::Owner { pid, start_time, kept })?;
+        append(&building, &Leftover::Owner { pid, start_time })?;
         fs::rename(&building, &path)
             .with_context(|| format!("create run {}: was it started twice at once?", path.display()))?;
-        Ok(Self { path, kept })
+        Ok(Self { path, lifetime, kept: Arc::default() })
     }
 
     /// Starts a run of its own for a test or a benchmark, named `<prefix>-<pid>-<n>`, and ends those of the same prefix that
@@ -136,7 +147,7 @@ impl Run {
             }
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::create(&format!("{prefix}-{}-{number}", std::process::id()), false)
+        Self::create(&format!("{prefix}-{}-{number}", std::process::id()), Lifetime::Owner)
     }
 
     /// The run's folder.
@@ -144,9 +155,27 @@ impl Run {
         &self.path
     }
 
-    /// Whether it outlives this process.
-    pub fn is_kept(&self) -> bool {
-        self.kept
+    /// How long it lives.
+    pub fn lifetime(&self) -> Lifetime {
+        self.lifetime
+    }
+
+    /// Leaves the run up from here on, until `lab down`: neither dropping it nor the end of this process ends it.
+    ///
+    /// # Errors
+    /// That it was not started for that: its processes would end with this one.
+    pub fn keep(&self) -> Result<()> {
+        if self.lifetime == Lifetime::Owner {
+            bail!("run {} was started to end with its owner", self.path.display());
+        }
+        self.record(&Leftover::Kept)?;
+        self.kept.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether [`Self::keep`] was called; shared with the run's processes.
+    pub(crate) fn kept(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.kept)
     }
 
     /// Writes down something that has to be removed at the end. Call it before the thing exists, where that is possible.
@@ -194,7 +223,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.kept {
+        if self.kept.load(Ordering::Acquire) {
             return;
         }
         if let Err(error) = end_at(&self.path) {
@@ -220,15 +249,15 @@ fn state(path: &Path) -> Result<State> {
     if !path.exists() {
         return Ok(State::Absent);
     }
-    let owner = records(path)?.into_iter().find_map(|record| match record {
-        Leftover::Owner { pid, start_time, kept } => Some((pid, start_time, kept)),
-        _ => None,
+    let records = records(path)?;
+    if records.contains(&Leftover::Kept) {
+        return Ok(State::Kept);
+    }
+    let has_owner = records.iter().any(|record| match record {
+        Leftover::Owner { pid, start_time } => process::is_same(*pid, *start_time),
+        _ => false,
     });
-    Ok(match owner {
-        Some((pid, start_time, _)) if process::is_same(pid, start_time) => State::Running,
-        Some((_, _, true)) => State::Kept,
-        _ => State::Abandoned,
-    })
+    Ok(if has_owner { State::Running } else { State::Abandoned })
 }
 
 /// The names of all runs that left a folder, sorted.
@@ -256,8 +285,15 @@ pub fn describe(name: &str) -> Result<(State, Vec<Leftover>)> {
 }
 
 /// Ends the run called `name`, whoever started it.
+///
+/// # Errors
+/// That there is no such run, or what could not be ended.
 pub fn end(name: &str) -> Result<()> {
-    end_at(&runs_directory().join(name))
+    let path = runs_directory().join(name);
+    if !path.exists() {
+        bail!("there is no lab run {name:?}; see: lab status");
+    }
+    end_at(&path)
 }
 
 fn records(path: &Path) -> Result<Vec<Leftover>> {

@@ -44,6 +44,10 @@ pub async fn until<T>(
             Ok(Err(error)) => return Err(error.context(format!("while waiting for {what}"))),
             Err(_elapsed) => bail!("{what}: not within {:.1} s; last seen: {last}", limit.as_secs_f64()),
         }
+        // A look that never waits would win against a timeout of zero for ever.
+        if begin.elapsed() >= limit {
+            bail!("{what}: not within {:.1} s; last seen: {last}", limit.as_secs_f64());
+        }
         tokio::time::sleep(every.min(limit.saturating_sub(begin.elapsed()))).await;
     }
 }

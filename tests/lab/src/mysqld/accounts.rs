@@ -1,6 +1,7 @@
 //! The accounts of a topology, created alike on every server and without a trace in the binary log.
 
 use anyhow::{Result, bail};
+use serde_json::json;
 use uuid::Uuid;
 
 /// What users run on their own servers: the lab must not grant more than the documentation says.
@@ -50,6 +51,17 @@ impl Accounts {
         }
     }
 
+    /// Writes them as JSON into a file that only its owner can read: `{"operator": {"username", "password"}, ...}`.
+    pub fn write(&self, path: &std::path::Path) -> Result<()> {
+        let entry = |account: &Account| json!({"username": account.user, "password": account.password});
+        let all = json!({
+            "operator": entry(&self.operator),
+            "replication": entry(&self.replication),
+            "application": entry(&self.application),
+        });
+        crate::pki::write_private(path, &format!("{all:#}\n"))
+    }
+
     /// The statements that create them. `require_tls`: the operator's and the replicas' account may log in over TLS only, as
     /// documented.
     pub fn statements(&self, require_tls: bool) -> Result<Vec<String>> {
@@ -70,11 +82,9 @@ impl Accounts {
                 sql.replace(&begin, &format!("'{}'@'%' IDENTIFIED BY '{}'", account.user, account.password));
         }
         let Account { user, password } = &self.application;
-        sql.push_str(&format!(
-            "CREATE DATABASE IF NOT EXISTS app;
-             CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}';
-             GRANT ALL ON app.* TO '{user}'@'%';"
-        ));
+        sql += "CREATE DATABASE IF NOT EXISTS app;";
+        sql += &format!("CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}';");
+        sql += &format!("GRANT ALL ON app.* TO '{user}'@'%';");
         Ok(sql
             .split(';')
             .map(str::trim)

@@ -1,7 +1,7 @@
 //! One mysqld process.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::tools::MySql;
 use crate::wait::{Look, until};
 
 /// How long a server may take until it answers; crash recovery included.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long one statement of the lab may take.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -109,6 +109,11 @@ impl Server {
     /// Certificate of the authority that signed the server's own.
     pub fn authority_certificate(&self) -> PathBuf {
         self.tls.join("ca.crt")
+    }
+
+    /// The Unix socket where root logs in without a password.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Its error log.
@@ -294,13 +299,7 @@ fn shown(statement: &str) -> &str {
         .unwrap_or(statement)
 }
 
-fn program(
-    mysql: &MySql,
-    options: &ServerOptions,
-    data: &std::path::Path,
-    socket: &std::path::Path,
-    tls: &std::path::Path,
-) -> Program {
+fn program(mysql: &MySql, options: &ServerOptions, data: &Path, socket: &Path, tls: &Path) -> Program {
     let ServerOptions { name, address, port, server_id, extra } = options;
     mysql
         .server(name, data)

@@ -28,7 +28,7 @@ pub struct PodSpec {
 }
 
 impl PodSpec {
-    /// A Pod for a server, named and labelled as a StatefulSet `app` would do it.
+    /// A Pod for a server, named and labelled as a `StatefulSet` `app` would do it.
     pub fn for_server(server: &Server, app: &str) -> Self {
         let name = server.name();
         let labels = [("app", app), ("statefulset.kubernetes.io/pod-name", &name)]

@@ -51,7 +51,7 @@ pub fn ensure(name: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<Pat
 
 /// Holds a lock file; the kernel releases it when the holder dies.
 fn lock(path: &Path, name: &str) -> Result<File> {
-    const LIMIT: Duration = Duration::from_secs(45 * 60);
+    const LIMIT: Duration = Duration::from_mins(45);
     let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
     let begin = Instant::now();
     let mut told = false;

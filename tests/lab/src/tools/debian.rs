@@ -90,7 +90,17 @@ fn missing(packages: &[Package]) -> Vec<Package> {
 }
 
 fn listing(packages: &[Package]) -> String {
-    packages.iter().map(|package| format!("\n    {:<28} {}", package.name, package.purpose)).collect()
+    let lines: Vec<String> = packages
+        .iter()
+        .map(|package| {
+            format!(
+                "
+    {:<28} {}",
+                package.name, package.purpose
+            )
+        })
+        .collect();
+    lines.concat()
 }
 
 /// Looks whether all packages are there.

@@ -58,7 +58,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 /// Builds one package of the module in `tools/<module>` into `folder`, under the package's own name.
 pub fn build(module: &str, package: &str, link_options: &str, folder: &Path) -> Result<()> {
     /// Kept from a hung download; a cold build of the largest program took five minutes on two busy cores.
-    const LIMIT: Duration = Duration::from_secs(30 * 60);
+    const LIMIT: Duration = Duration::from_mins(30);
     let program = package.rsplit('/').next().unwrap_or(package);
     let _progress = Progress::begin(format!("go build {program}"));
     let log_path = folder.join(format!("{program}.log"));

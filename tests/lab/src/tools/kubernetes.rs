@@ -121,7 +121,7 @@ pub fn ensure_helm() -> Result<PathBuf> {
     ensure_built("helm", "helm.sh/helm/v3/cmd/helm", &options, &format!("helm-{version}"))
 }
 
-/// Finds CoreDNS.
+/// Finds `CoreDNS`.
 pub fn find_coredns() -> Result<PathBuf> {
     find_built(
         "coredns",
@@ -129,7 +129,7 @@ pub fn find_coredns() -> Result<PathBuf> {
     )
 }
 
-/// Builds CoreDNS if it is missing.
+/// Builds `CoreDNS` if it is missing.
 pub fn ensure_coredns() -> Result<PathBuf> {
     let version = go::pinned_version(COREDNS_MODULE, "github.com/coredns/coredns")?;
     ensure_built("coredns", "github.com/coredns/coredns", "-s -w", &format!("coredns-{version}"))
@@ -171,19 +171,19 @@ fn version_options(version: &str) -> Result<String> {
     let mut numbers = version.trim_start_matches('v').split('.');
     let (major, minor) =
         numbers.next().zip(numbers.next()).context("Kubernetes version in tools/kube/go.mod")?;
-    let mut options = String::from("-s -w");
-    for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
-        for (key, value) in [
-            ("gitVersion", version),
-            ("gitMajor", major),
-            ("gitMinor", minor),
-            ("gitTreeState", "clean"),
-            ("buildDate", "2026-01-01T00:00:00Z"),
-        ] {
-            options.push_str(&format!(" -X {package}.{key}={value}"));
-        }
-    }
-    Ok(options)
+    let values = [
+        ("gitVersion", version),
+        ("gitMajor", major),
+        ("gitMinor", minor),
+        ("gitTreeState", "clean"),
+        ("buildDate", "2026-01-01T00:00:00Z"),
+    ];
+    let packages = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
+    let stamps: Vec<String> = packages
+        .iter()
+        .flat_map(|package| values.map(|(key, value)| format!(" -X {package}.{key}={value}")))
+        .collect();
+    Ok(format!("-s -w{}", stamps.concat()))
 }
 
 fn find_etcd() -> Result<PathBuf> {

@@ -20,8 +20,8 @@ const FOLDER: &str = "mysql-9";
 const MANIFEST: &str = "packages.sha256";
 /// The same, of what this source tree was last tested with.
 const TESTED: &str = include_str!("../../mysql.sha256");
-/// The data directory that every server starts from, in the cache.
-const TEMPLATE: &str = "mysql-9-data";
+/// The data directory that every server starts from, inside [`FOLDER`].
+const TEMPLATE: &str = "initialised-data";
 
 /// An unpacked MySQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,20 +50,30 @@ pub fn ensure_mysql() -> Result<MySql> {
         );
         let files = debian::unpack(SUITE, &PACKAGES, building)?;
         fs::write(building.join(MANIFEST), manifest(&files)).context("write the list of packages")?;
-        for difference in differences(TESTED, &manifest(&files)) {
-            eprintln!(
-                "  note: Debian {SUITE} has moved on from what the lab was last tested with: {difference}"
-            );
-        }
-        Ok(())
+        warn_of(&differences(TESTED, &manifest(&files)));
+        MySql { root: building.to_owned() }.initialise()
     })?;
-    let mysql = MySql { root };
-    mysql.template()?;
-    Ok(mysql)
+    Ok(MySql { root })
+}
+
+fn warn_of(differences: &[String]) {
+    const SHOWN: usize = 5;
+    if differences.is_empty() {
+        return;
+    }
+    let shown: Vec<&str> = differences.iter().take(SHOWN).map(String::as_str).collect();
+    let rest = differences.len().saturating_sub(SHOWN);
+    let rest = if rest > 0 {
+        format!(", and {rest} more: see {FOLDER}/{MANIFEST} in the cache")
+    } else {
+        String::new()
+    };
+    eprintln!("  warning: not the packages that the lab was last tested with: {}{rest}", shown.join(", "));
 }
 
 fn manifest(files: &[PackageFile]) -> String {
-    files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect()
+    let lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect();
+    lines.concat()
 }
 
 /// What differs between two lists of packages, one line each.
@@ -147,37 +157,36 @@ impl MySql {
 
     /// Copies the initialised data directory to `data`, which must not exist. The server gives itself a new UUID.
     pub fn copy_data_directory(&self, data: &Path) -> Result<()> {
-        let template = self.template()?;
         // `cp` clones the files where the file system can, and keeps holes.
-        run(Command::new("cp").args(["-a", "--reflink=auto", "--sparse=auto", "--"]).arg(template).arg(data))
-            .with_context(|| format!("copy the data directory to {}", data.display()))?;
+        run(Command::new("cp")
+            .args(["-a", "--reflink=auto", "--sparse=auto", "--"])
+            .arg(self.root.join(TEMPLATE))
+            .arg(data))
+        .with_context(|| format!("copy the data directory to {}", data.display()))?;
         Ok(())
     }
 
-    /// The initialised data directory in the cache; made once, in about 3 s.
-    fn template(&self) -> Result<PathBuf> {
-        let folder = cache::ensure(TEMPLATE, |building| {
-            let _progress = Progress::begin("initialise a MySQL data directory");
-            let data = building.join("data");
-            run(Command::new(self.loader())
-                .args(self.server_words(&data))
-                // The default redo log is 100 MB, which every copy would carry along.
-                .args(["--initialize-insecure", "--innodb-redo-log-capacity=8M", "--log-error-verbosity=1"]))
-            .context("mysqld --initialize-insecure")?;
-            // Every server makes its own identity and has its own certificates. The pair `private_key.pem`,
-            // `public_key.pem` (passwords without TLS) may be shared: this is a laboratory.
-            for entry in fs::read_dir(&data).context("list the data directory")? {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let certificate = ["ca", "server", "client"].iter().any(|prefix| name.starts_with(prefix))
-                    && Path::new(&name).extension().is_some_and(|extension| extension == "pem");
-                if name == "auto.cnf" || certificate || name.starts_with("binlog.") {
-                    fs::remove_file(entry.path()).with_context(|| format!("remove {name}"))?;
-                }
+    /// Makes the data directory that servers start from, in about 3 s.
+    fn initialise(&self) -> Result<()> {
+        let _progress = Progress::begin("initialise a MySQL data directory");
+        let data = self.root.join(TEMPLATE);
+        run(Command::new(self.loader())
+            .args(self.server_words(&data))
+            // The default redo log is 100 MB, which every copy would carry along.
+            .args(["--initialize-insecure", "--innodb-redo-log-capacity=8M", "--log-error-verbosity=1"]))
+        .context("mysqld --initialize-insecure")?;
+        // Every server makes its own identity and has its own certificates. The pair `private_key.pem`, `public_key.pem`
+        // (passwords without TLS) may be shared: this is a laboratory.
+        for entry in fs::read_dir(&data).context("list the data directory")? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let certificate = ["ca", "server", "client"].iter().any(|prefix| name.starts_with(prefix))
+                && Path::new(&name).extension().is_some_and(|extension| extension == "pem");
+            if name == "auto.cnf" || certificate || name.starts_with("binlog.") {
+                fs::remove_file(entry.path()).with_context(|| format!("remove {name}"))?;
             }
-            Ok(())
-        })?;
-        Ok(folder.join("data"))
+        }
+        Ok(())
     }
 }
 
