@@ -3,9 +3,13 @@
 //! No client, no runtime, no clock, no randomness: observations come in as values, conclusions go out as values.
 
 pub mod candidate;
+pub mod examine;
 pub mod facts;
 pub mod gtid;
 pub mod health;
+pub mod objection;
+mod remedy;
+pub mod wording;
 
 pub use facts::{Activity, ReplicationChannel, ServerFacts, Version};
 pub use gtid::GtidSet;

@@ -91,13 +91,8 @@ fn parse_tag(text: &str) -> Option<String> {
 
 /// Nothing where the end lies before the start: the server reads that as an empty interval.
 fn parse_interval(text: &str) -> Result<Option<Interval>, GtidError> {
-    let (first, last) = match text.split_once('-') {
-        Some((first, last)) => (parse_number(first.trim())?, parse_number(last.trim())?),
-        None => {
-            let only = parse_number(text)?;
-            (only, only)
-        }
-    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (parse_number(first.trim())?, parse_number(last.trim())?);
     Ok((first <= last).then_some(Interval { first, last }))
 }
 
