@@ -12,6 +12,7 @@ pub mod reattach;
 pub mod report;
 pub mod routing;
 pub mod takeover;
+pub mod wiring;
 
 pub use error::Error;
 pub use gate::Gates;

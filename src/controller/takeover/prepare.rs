@@ -222,7 +222,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     }
 
     async fn pre_image(
-        &self,
+        &mut self,
         pair: &Pair,
         old: &mut Hand<S::Session>,
         new: &mut Hand<S::Session>,
