@@ -90,7 +90,7 @@ pub struct Fields<'a>(&'a Row);
 
 impl Fields<'_> {
     /// The text in a column, cut to a reasonable length; absent for NULL or where the column is missing.
-    pub fn text(&self, column: &str) -> Option<String> {
+    pub fn text(self, column: &str) -> Option<String> {
         let text = self.long_text(column)?;
         Some(match text.char_indices().nth(MAXIMUM_TEXT) {
             Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
@@ -99,7 +99,7 @@ impl Fields<'_> {
     }
 
     /// As [`Fields::text`], uncut: for GTID sets.
-    pub fn long_text(&self, column: &str) -> Option<String> {
+    pub fn long_text(self, column: &str) -> Option<String> {
         let index = self
             .0
             .columns_ref()
@@ -114,7 +114,7 @@ impl Fields<'_> {
     }
 
     /// The text in the first column, whatever its name.
-    pub fn only_text(&self) -> Option<String> {
+    pub fn only_text(self) -> Option<String> {
         match self.0.as_ref(0)? {
             Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
@@ -122,12 +122,12 @@ impl Fields<'_> {
     }
 
     /// The whole number in a column.
-    pub fn number<T: std::str::FromStr>(&self, column: &str) -> Option<T> {
+    pub fn number<T: std::str::FromStr>(self, column: &str) -> Option<T> {
         self.text(column)?.parse().ok()
     }
 
     /// Whether a column says yes: `ON`, `YES` or `1`.
-    pub fn yes(&self, column: &str) -> bool {
+    pub fn yes(self, column: &str) -> bool {
         self.text(column).is_some_and(|text| is_yes(&text))
     }
 }

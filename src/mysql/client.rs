@@ -131,10 +131,7 @@ impl Servers for MysqlServers {
         let call = Call { instance: &endpoint.instance, action: "ask who is behind the Service" };
         let packet = "SELECT @@server_uuid AS server_uuid";
         let answer = connect::ask_once(call, endpoint, Name::Ignore, packet, limit).await?;
-        answer
-            .row(0)
-            .and_then(|row| row.text("server_uuid"))
-            .ok_or_else(|| call.unreadable("no server_uuid"))
+        answer.row(0).and_then(|row| row.text("server_uuid")).ok_or_else(|| call.unreadable("no server_uuid"))
     }
 
     async fn check_login(&self, endpoint: &Endpoint, limit: Duration) -> Result<(), ServerError> {
@@ -197,6 +194,10 @@ impl Session for MysqlSession {
 
     async fn kill(&mut self, connections: &[u64]) -> Result<(), ServerError> {
         self.kill_connections(connections).await
+    }
+
+    async fn interrupt(&mut self, connection: u64) -> Result<(), ServerError> {
+        self.kill_query(connection).await
     }
 
     async fn still_there(&mut self, connections: &[u64]) -> Result<Vec<u64>, ServerError> {

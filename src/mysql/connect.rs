@@ -167,12 +167,7 @@ async fn within<T>(
     })
 }
 
-fn options(
-    call: Call<'_>,
-    endpoint: &Endpoint,
-    tag: Option<&Tag>,
-    name: Name,
-) -> Result<Opts, ServerError> {
+fn options(call: Call<'_>, endpoint: &Endpoint, tag: Option<&Tag>, name: Name) -> Result<Opts, ServerError> {
     let address = endpoint.address;
     let mut options = OptsBuilder::default()
         .ip_or_hostname(address.to_string())
@@ -237,9 +232,8 @@ fn tls(call: Call<'_>, settings: &TlsSettings, name: Name) -> Result<Option<SslO
         TlsMode::Required => {
             Ok(Some(base().with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)))
         }
-        TlsMode::VerifyCA => {
-            verifying(NO_NAME.to_owned()).map(|options| options.map(|o| o.with_danger_skip_domain_validation(true)))
-        }
+        TlsMode::VerifyCA => verifying(NO_NAME.to_owned())
+            .map(|options| options.map(|o| o.with_danger_skip_domain_validation(true))),
         TlsMode::VerifyIdentity => match &settings.server_name {
             Some(name) => verifying(name.clone())
                 .map(|options| options.map(|o| o.with_danger_skip_domain_validation(false))),

@@ -29,21 +29,21 @@ impl Dialect {
     }
 
     /// Whether the operator can work with this server; of others only version and read-only state are read.
-    pub fn supported(&self) -> bool {
+    pub fn supported(self) -> bool {
         !self.mariadb && self.version >= OLDEST
     }
 
     /// The statement that tells the binary log's filters.
-    pub fn binary_log_status(&self) -> &'static str {
+    pub fn binary_log_status(self) -> &'static str {
         if self.since(8, 2) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
     }
 
     /// The privilege to keep an event's definer when it is enabled.
-    pub fn definer_privilege(&self) -> &'static str {
+    pub fn definer_privilege(self) -> &'static str {
         if self.since(8, 2) { "SET_ANY_DEFINER" } else { "SET_USER_ID" }
     }
 
-    fn since(&self, major: u16, minor: u16) -> bool {
+    fn since(self, major: u16, minor: u16) -> bool {
         self.version >= Version { major, minor, patch: 0 }
     }
 }

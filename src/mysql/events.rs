@@ -68,8 +68,9 @@ impl MysqlSession {
             }
             _ => String::new(),
         };
-        let packet =
-            format!("{keep}ALTER DEFINER = {definer} EVENT {schema_name}.{event_name} ENABLE; SET NAMES utf8mb4");
+        let packet = format!(
+            "{keep}ALTER DEFINER = {definer} EVENT {schema_name}.{event_name} ENABLE; SET NAMES utf8mb4"
+        );
         let answer = self.attempt(ACTION, self.limit, &packet).await?;
         let Some(error) = &answer.error else { return Ok(()) };
         // The failed statement ended the packet before the session's own character set was back.

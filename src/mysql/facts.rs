@@ -52,7 +52,8 @@ impl Named {
 
     /// The value of the first of these names that is there.
     fn first(&self, names: &[&str]) -> Option<&str> {
-        let value = |wanted: &&str| self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+        let value =
+            |wanted: &&str| self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
         names.iter().find_map(value)
     }
 
@@ -77,10 +78,7 @@ impl MysqlSession {
         if !blind.is_empty() {
             return Err(self.call(ACTION).error(
                 ServerErrorKind::AccessDenied,
-                format!(
-                    "the account lacks {}; grant it what the installation guide lists",
-                    blind.join(", ")
-                ),
+                format!("the account lacks {}; grant it what the installation guide lists", blind.join(", ")),
             ));
         }
         let packet =
@@ -89,25 +87,20 @@ impl MysqlSession {
         self.assemble(&first, &second, &grants)
     }
 
-    fn assemble(
-        &self,
-        first: &Answer,
-        second: &Answer,
-        grants: &Grants,
-    ) -> Result<ServerFacts, ServerError> {
+    fn assemble(&self, first: &Answer, second: &Answer, grants: &Grants) -> Result<ServerFacts, ServerError> {
         let unreadable = |what| self.call(ACTION).unreadable(what);
         let row = first.row(0).ok_or_else(|| unreadable("no variables"))?;
         let variables = Named::read(first, 1);
         let status = Named::read(first, 2);
         let mut channels = Vec::new();
         for row in second.rows(0) {
-            channels.push(Channel::read(&row).map_err(|_| unreadable("a GTID set of SHOW REPLICA STATUS"))?);
+            channels.push(Channel::read(row).map_err(|_| unreadable("a GTID set of SHOW REPLICA STATUS"))?);
         }
         let log = second.row(1);
         let log_filter = |column| log.and_then(|row| row.text(column)).is_some_and(|text| !text.is_empty());
         let counts = second.row(4);
         let count = |column| counts.and_then(|row| row.number::<i64>(column)).unwrap_or_default();
-        let read_only = read_only_of(&row).ok_or_else(|| unreadable("no read_only"))?;
+        let read_only = read_only_of(row).ok_or_else(|| unreadable("no read_only"))?;
         Ok(ServerFacts {
             server_uuid: row.text("server_uuid").ok_or_else(|| unreadable("no server_uuid"))?,
             server_id: row.number("server_id").unwrap_or_default(),
@@ -131,13 +124,16 @@ impl MysqlSession {
             replication_filters: count("filters") > 0 || channels.iter().any(|channel| channel.filters),
             binlog_filters: log_filter("Binlog_Do_DB") || log_filter("Binlog_Ignore_DB"),
             group_replication: count("members") > 0,
-            semi_sync_source: variables.yes(&["rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled"]),
-            semi_sync_replica: variables.yes(&["rpl_semi_sync_replica_enabled", "rpl_semi_sync_slave_enabled"]),
+            semi_sync_source: variables
+                .yes(&["rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled"]),
+            semi_sync_replica: variables
+                .yes(&["rpl_semi_sync_replica_enabled", "rpl_semi_sync_slave_enabled"]),
             semi_sync_wait_for: variables.number(&[
                 "rpl_semi_sync_source_wait_for_replica_count",
                 "rpl_semi_sync_master_wait_for_slave_count",
             ]),
-            semi_sync_clients: status.number(&["rpl_semi_sync_source_clients", "rpl_semi_sync_master_clients"]),
+            semi_sync_clients: status
+                .number(&["rpl_semi_sync_source_clients", "rpl_semi_sync_master_clients"]),
             startup: startup(second, read_only),
             missing_privileges: grants.missing(self.dialect),
             channels: channels.into_iter().map(|channel| channel.facts).collect(),

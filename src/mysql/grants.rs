@@ -45,7 +45,8 @@ impl Grants {
         };
         // Grants of roles have no ON.
         let Some((names, rest)) = rest.split_once(" ON ") else { return };
-        let object = rest.split(' ').next().unwrap_or_default().replace(['`', '"', '\''], "").replace("\\_", "_");
+        let object =
+            rest.split(' ').next().unwrap_or_default().replace(['`', '"', '\''], "").replace("\\_", "_");
         let target = match object.as_str() {
             "*.*" => &mut self.global,
             "performance_schema.*" => &mut self.performance_schema,

@@ -21,7 +21,7 @@ pub struct Channel {
 
 impl Channel {
     /// Reads one row.
-    pub fn read(row: &Fields<'_>) -> Result<Self, GtidError> {
+    pub fn read(row: Fields<'_>) -> Result<Self, GtidError> {
         let text = |column| row.text(column).unwrap_or_default();
         let error = |number, message| {
             let number = row.number(number).filter(|number| *number != 0)?;

@@ -88,7 +88,9 @@ impl MysqlSession {
         let options = Options::of(source).map_err(|error| {
             self.call(ACTION).error(
                 ServerErrorKind::Refused,
-                format!("host, account, password or certificate path cannot be written into a statement: {error}"),
+                format!(
+                    "host, account, password or certificate path cannot be written into a statement: {error}"
+                ),
             )
         })?;
         let channel = self.default_channel().await?;
@@ -123,7 +125,7 @@ impl MysqlSession {
     /// The default channel, when there is one.
     async fn default_channel(&mut self) -> Result<Option<Channel>, ServerError> {
         let answer = self.packet(ACTION, self.limit, "SHOW REPLICA STATUS FOR CHANNEL ''").await?;
-        match answer.row(0).map(|row| Channel::read(&row)) {
+        match answer.row(0).map(Channel::read) {
             None => Ok(None),
             // Without a host nothing is configured: what is left after RESET REPLICA ALL.
             Some(Ok(channel)) => Ok(Some(channel).filter(|channel| !channel.facts.source_host.is_empty())),
@@ -138,7 +140,11 @@ impl MysqlSession {
         };
         loop {
             let Some(Channel { facts, .. }) = self.default_channel().await? else {
-                return refused(self, None, "somebody else removed the replication source meanwhile".to_owned());
+                return refused(
+                    self,
+                    None,
+                    "somebody else removed the replication source meanwhile".to_owned(),
+                );
             };
             if let Some((number, text)) = facts.applier_error {
                 let code = u16::try_from(number).ok();
@@ -168,7 +174,9 @@ impl MysqlSession {
                 return refused(
                     self,
                     None,
-                    format!("no connection to {from} after {CONNECT_LIMIT:?}; it keeps trying; check that the servers reach each other"),
+                    format!(
+                        "no connection to {from} after {CONNECT_LIMIT:?}; it keeps trying; check that the servers reach each other"
+                    ),
                 );
             }
             sleep(LOOK_AGAIN).await;

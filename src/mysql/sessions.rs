@@ -130,6 +130,16 @@ impl MysqlSession {
         }
     }
 
+    pub(super) async fn kill_query(&mut self, connection: u64) -> Result<(), ServerError> {
+        const ACTION: &str = "interrupt a statement";
+        let answer = self.attempt(ACTION, self.limit, &format!("KILL QUERY {connection}")).await?;
+        match &answer.error {
+            // A connection that is gone runs nothing.
+            Some(error) if error.code != NO_SUCH_THREAD => Err(self.call(ACTION).refused(error, &[])),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) async fn read_still_there(&mut self, connections: &[u64]) -> Result<Vec<u64>, ServerError> {
         if connections.is_empty() {
             return Ok(Vec::new());

@@ -26,7 +26,7 @@ fn freeze_limit(lock_wait: Duration, limit: Duration) -> Duration {
 }
 
 /// The read-only state in a row with the columns of [`READ_BACK`].
-pub(super) fn read_only_of(row: &Fields<'_>) -> Option<ReadOnly> {
+pub(super) fn read_only_of(row: Fields<'_>) -> Option<ReadOnly> {
     let (read_only, super_read_only): (u8, u8) = (row.number("read_only")?, row.number("super_read_only")?);
     Some(match (read_only, super_read_only) {
         (0, 0) => ReadOnly::Off,
@@ -74,10 +74,9 @@ impl MysqlSession {
                 ServerErrorKind::Unknown,
                 "somebody else set read_only at the same moment; look who works on this server",
             )),
-            None => Err(self.call(ACTION).error(
-                ServerErrorKind::Unknown,
-                "the server's answer cannot be read; it may be open",
-            )),
+            None => Err(self
+                .call(ACTION)
+                .error(ServerErrorKind::Unknown, "the server's answer cannot be read; it may be open")),
         }
     }
 
@@ -101,10 +100,7 @@ impl MysqlSession {
         );
         let limit = freeze_limit(lock_wait, self.limit);
         let answer = self.packet(ACTION, limit, &packet).await?;
-        answer
-            .row(2)
-            .and_then(|row| read_only_of(&row))
-            .ok_or_else(|| self.call(ACTION).unreadable("no read_only"))
+        answer.row(2).and_then(read_only_of).ok_or_else(|| self.call(ACTION).unreadable("no read_only"))
     }
 
     pub(super) async fn send_wait(&mut self, set: &GtidSet, wait: Duration) -> Result<bool, ServerError> {
@@ -132,10 +128,7 @@ impl MysqlSession {
         const ACTION: &str = "read the read-only state";
         self.require_supported(ACTION)?;
         let answer = self.packet(ACTION, self.limit, READ_BACK).await?;
-        answer
-            .row(0)
-            .and_then(|row| read_only_of(&row))
-            .ok_or_else(|| self.call(ACTION).unreadable("no read_only"))
+        answer.row(0).and_then(read_only_of).ok_or_else(|| self.call(ACTION).unreadable("no read_only"))
     }
 
     pub(super) async fn get_lock(&mut self, name: &str, wait: Duration) -> Result<bool, ServerError> {
@@ -168,7 +161,8 @@ impl MysqlSession {
 
     fn lock_name(&self, action: &'static str, name: &str) -> Result<String, ServerError> {
         quote::literal(name).map_err(|error| {
-            self.call(action).error(ServerErrorKind::Refused, format!("the lock's name is not usable: {error}"))
+            self.call(action)
+                .error(ServerErrorKind::Refused, format!("the lock's name is not usable: {error}"))
         })
     }
 }
