@@ -11,6 +11,7 @@ use lab::node::{ClusterAccess, Node, Options};
 use lab::run::{self, Run};
 use lab::tools;
 use lab::wait::{Look, until};
+use nix::sys::signal::Signal;
 use node_leftovers::Host;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -95,6 +96,16 @@ async fn exercise(node: &Node) -> Result<()> {
 
     access.delete_pod("default", "web-1", false).await?;
     access.wait_ready("default", "statefulset/web", LIMIT).await?;
+
+    // A crash seen from outside: the container comes back in the same Pod.
+    node.signal_pod("default", "web-2", Signal::SIGKILL).await?;
+    until("web-2's restart", LIMIT, Duration::from_millis(50), async || {
+        let count = "--output=jsonpath={.status.containerStatuses[0].restartCount}";
+        let count = access.kubectl(["get", "pod", "web-2", count]).await?;
+        Ok(if count == "0" { Look::NotYet("no restart counted".to_owned()) } else { Look::Ready(()) })
+    })
+    .await?;
+
     let helm = access.helm(["list", "--all-namespaces"]).await?;
     ensure!(helm.contains("NAMESPACE"), "helm says {helm:?}");
     let absent = ClusterAccess::given("/nonexistent".as_ref(), "kubectl".as_ref(), "helm".as_ref());

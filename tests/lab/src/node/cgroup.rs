@@ -63,9 +63,21 @@ pub fn create(name: &str) -> Result<()> {
 
 /// All processes in the group `name` and below it, in any hierarchy.
 pub fn processes(name: &str) -> Result<BTreeSet<i32>> {
+    processes_where(name, |_| true)
+}
+
+/// The processes of the group `name` that are in a group called `inner` below it, or further down.
+pub fn processes_of(name: &str, inner: &str) -> Result<BTreeSet<i32>> {
+    processes_where(name, |group| group.iter().any(|part| part == inner))
+}
+
+fn processes_where(name: &str, wanted: impl Fn(&Path) -> bool) -> Result<BTreeSet<i32>> {
     let mut found = BTreeSet::new();
     for hierarchy in hierarchies()? {
         walk(&hierarchy.join(name), &mut |group| {
+            if !wanted(group) {
+                return;
+            }
             // A group can vanish while we look.
             let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
             found.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()));

@@ -18,6 +18,7 @@ mod proxy;
 mod second;
 mod teardown;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
@@ -25,9 +26,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::{Api, Client};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 pub use access::{ClusterAccess, KUBECONFIG_VARIABLE};
 pub use layout::{NODE_ADDRESS, NODE_NAME, SECOND_ADDRESS, SECOND_NAME};
@@ -73,7 +77,7 @@ pub struct Node {
     containerd: Process,
     control_plane: Arc<ControlPlane>,
     inside: Room,
-    ctr: PathBuf,
+    options: Options,
     access: ClusterAccess,
     layout: Layout,
     run: Arc<Run>,
@@ -127,7 +131,7 @@ impl Node {
             containerd,
             control_plane,
             inside,
-            ctr: options.binaries.ctr.clone(),
+            options: options.clone(),
             access,
             layout: layout.clone(),
             run: Arc::clone(&run),
@@ -181,24 +185,59 @@ impl Node {
 
     /// Loads one more image archive.
     pub async fn load_image(&self, archive: &Path) -> Result<()> {
-        containerd::Client { inside: &self.inside, ctr: &self.ctr }.import(archive).await
+        containerd::Client { inside: &self.inside, ctr: &self.options.binaries.ctr }.import(archive).await
     }
 
     /// One line for a shell that runs kubectl on the node.
-    pub fn how_to_enter(&self, kubectl: &Path) -> String {
+    pub fn how_to_enter(&self) -> String {
         format!(
             "nsenter --net={} env KUBECONFIG={} {} get pods --all-namespaces",
             namespace::network_path(&self.layout.network()).display(),
             self.access.kubeconfig().display(),
-            kubectl.display()
+            self.options.binaries.control_plane.kubectl.display()
         )
+    }
+
+    /// Sends a signal to every process of a Pod's containers, from outside: inside, their first process cannot be killed or
+    /// stopped.
+    ///
+    /// SIGKILL is a crash (kubelet starts the containers again), SIGSTOP a hang that ends with SIGCONT.
+    ///
+    /// # Errors
+    /// That there is no such Pod, or none of its containers runs.
+    pub async fn signal_pod(&self, namespace: &str, pod: &str, signal: Signal) -> Result<()> {
+        let identifiers = "--output=jsonpath={.status.containerStatuses[*].containerID}";
+        let identifiers =
+            self.access.kubectl(["get", "pod", "--namespace", namespace, pod, identifiers]).await?;
+        let mut processes = BTreeSet::new();
+        // "containerd://ID …", and ID is also the name of the container's control group.
+        for identifier in identifiers.split_whitespace().filter_map(|word| word.rsplit('/').next()) {
+            processes.extend(cgroup::processes_of(&self.layout.cgroup(), identifier)?);
+        }
+        ensure!(!processes.is_empty(), "no container of Pod {pod} runs");
+        for process in processes {
+            match kill(Pid::from_raw(process), signal) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => bail!("cannot send {signal} to process {process} of Pod {pod}: {error}"),
+            }
+        }
+        Ok(())
     }
 
     /// Ends the node and its run, kept or not, and reports what could not be ended.
     pub async fn end(self) -> Result<()> {
         tokio::task::spawn_blocking(move || {
-            let Self { second, servers, containerd, control_plane, inside, access, ctr: _, layout: _, run } =
-                self;
+            let Self {
+                second,
+                servers,
+                containerd,
+                control_plane,
+                inside,
+                access,
+                options: _,
+                layout: _,
+                run,
+            } = self;
             drop((second, servers, containerd, control_plane, inside, access));
             Arc::into_inner(run).context("the node's run is still in use")?.end()
         })

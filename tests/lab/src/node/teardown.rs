@@ -27,17 +27,11 @@ const KILL_DEADLINE: Duration = Duration::from_secs(20);
 pub struct Record {
     networks: Vec<String>,
     cgroup: String,
-    /// Directories that were not there before.
-    directories: Vec<PathBuf>,
 }
 
 impl Record {
     fn of(layout: &Layout) -> Self {
-        Self {
-            networks: vec![layout.second_network(), layout.network()],
-            cgroup: layout.cgroup(),
-            directories: private::missing_paths(),
-        }
+        Self { networks: vec![layout.second_network(), layout.network()], cgroup: layout.cgroup() }
     }
 
     fn read(run: &Path) -> Result<Option<Self>> {
@@ -102,14 +96,7 @@ impl Record {
             namespace::remove_network(name)?;
         }
         cgroup::remove(&self.cgroup)?;
-        for path in &self.directories {
-            // Another node may be mounted there: removing the directory would take it away.
-            if !mounted_anywhere(path) {
-                // Only while empty, so nothing of anybody else's can go.
-                let _ = fs::remove_dir(path);
-            }
-        }
-        Ok(())
+        private::remove_paths()
     }
 
     /// The run that the processes of the node say they belong to, if it still exists.
@@ -178,15 +165,6 @@ fn marked_run(process: i32) -> Option<PathBuf> {
     Some(PathBuf::from(std::str::from_utf8(value).ok()?))
 }
 
-/// Whether any process sees a mount at `path`.
-fn mounted_anywhere(path: &Path) -> bool {
-    let Some(path) = path.to_str() else { return true };
-    processes().any(|process| {
-        let mounts = fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default();
-        mounts.lines().any(|line| line.split(' ').nth(4) == Some(path))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,5 +172,46 @@ mod tests {
     #[test]
     fn a_directory_without_a_node_is_fine() {
         clean_up(Path::new("/nonexistent"), &[]).unwrap();
+    }
+
+    /// A node of the same name that another checkout has up is not touched; one whose checkout is gone is ended.
+    #[test]
+    fn names_are_shared_by_all_checkouts() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let base = std::env::temp_dir().join(format!("lab-claim-{}", std::process::id()));
+        let name = format!("claim-{}", std::process::id());
+        let (theirs, ours) = (base.join("theirs").join(&name), base.join("ours").join(&name));
+        for run in [&theirs, &ours] {
+            fs::create_dir_all(run).unwrap();
+        }
+        let layout = Layout::new(&theirs).unwrap();
+        claim(&layout).unwrap();
+        namespace::create_network(&layout.network()).unwrap();
+        let mut server = std::process::Command::new("nsenter")
+            .arg(format!("--net={}", namespace::network_path(&layout.network()).display()))
+            .args(["sleep", "600"])
+            .env(RUN_MARKER, &theirs)
+            .spawn()
+            .unwrap();
+        let entered = Instant::now();
+        while Record::of(&layout).processes().unwrap().is_empty() {
+            assert!(entered.elapsed() < KILL_DEADLINE, "nsenter does not enter");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+
+        let ours = Layout::new(&ours).unwrap();
+        let error = claim(&ours).unwrap_err().to_string();
+        assert!(error.contains(&theirs.display().to_string()), "{error}");
+        assert!(server.try_wait().unwrap().is_none());
+
+        fs::remove_dir_all(&theirs).unwrap();
+        claim(&ours).unwrap();
+        assert!(!server.wait().unwrap().success());
+        clean_up(&ours.directory, &[]).unwrap();
+        clean_up(&ours.directory, &[]).unwrap();
+        assert!(!namespace::network_path(&ours.network()).exists());
+        fs::remove_dir_all(base).unwrap();
     }
 }
