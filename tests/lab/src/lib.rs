@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod control_plane;
 pub mod demo;
+pub mod deploy;
 pub mod image;
 pub mod load;
 pub mod loopback;
