@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use lab::image::catalog;
 use lab::mysqld::{Topology, TopologyOptions};
+use lab::node::{self, Node};
 use lab::run::{self, Leftover, Lifetime, Run, State};
 use lab::small::SmallTier;
 use lab::{process, tools};
@@ -66,7 +68,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build()
         .context("start the async runtime")
-        .and_then(|runtime| runtime.block_on(until_interrupted(line.command)));
+        .and_then(|runtime| {
+            let result = runtime.block_on(until_interrupted(line.command));
+            // Blocking work that was interrupted, such as an installation, is not waited for.
+            runtime.shutdown_background();
+            result
+        });
     match result {
         Ok(Some(())) => ExitCode::SUCCESS,
         Ok(None) => ExitCode::from(INTERRUPTED),
@@ -91,7 +98,7 @@ async fn execute(command: Command) -> Result<()> {
     match command {
         Command::Install { tier } => blocking(move || install(tier)).await,
         Command::Up { tier: Tier::Small, foreground, servers } => up_small(foreground, servers).await,
-        Command::Up { tier: Tier::Full, .. } => anyhow::bail!("the full tier is not part of this build"),
+        Command::Up { tier: Tier::Full, foreground, .. } => up_full(foreground).await,
         Command::Down { names } => blocking(move || down(&names)).await,
         Command::Status => status(),
     }
@@ -151,6 +158,23 @@ async fn up_small(foreground: bool, servers: u8) -> Result<()> {
     tier.run.keep()?;
     println!("up; end it with: lab down");
     drop((topology, tier));
+    Ok(())
+}
+
+async fn up_full(foreground: bool) -> Result<()> {
+    let binaries = tools::find_node()?;
+    let mysql = catalog::mysql(tools::find_mysql()?.root(), &binaries.busybox)?.cached(catalog::MYSQL)?;
+    let options = node::Options::installed(vec![mysql], false)?;
+    let run = Run::create("node", if foreground { Lifetime::Owner } else { Lifetime::UntilDown })?;
+    let node = Node::start(run, options).await?;
+    println!("images: {}, {}", catalog::MYSQL, catalog::BUSYBOX);
+    println!("use it with: {}", node.how_to_enter(&binaries.control_plane.kubectl));
+    if foreground {
+        println!("up; ctrl-C ends it");
+        std::future::pending::<()>().await;
+    }
+    node.keep()?;
+    println!("up; end it with: lab down");
     Ok(())
 }
 

@@ -42,33 +42,6 @@ pub enum Leftover {
         /// Removed with all its content.
         path: PathBuf,
     },
-    /// A named network namespace (`/run/netns/<name>`).
-    NetworkNamespace {
-        /// Its name.
-        name: String,
-    },
-    /// A network link in the namespace of the lab itself.
-    Link {
-        /// Its name.
-        name: String,
-    },
-    /// All mounts at and below a path.
-    Mounts {
-        /// The topmost path.
-        below: PathBuf,
-    },
-    /// A cgroup folder with everything below it, in whatever hierarchy.
-    Cgroup {
-        /// Absolute path.
-        path: PathBuf,
-    },
-    /// A kernel setting that was changed.
-    Sysctl {
-        /// Its path below `/proc/sys`, such as `vm/overcommit_memory`.
-        key: String,
-        /// The value to restore.
-        value: String,
-    },
 }
 
 /// How long a run lives.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lab::image::catalog;
 use lab::node::{ClusterAccess, Node, Options};
-use lab::run::{self, Run};
+use lab::run::{self, Lifetime, Run};
 use lab::tools;
 use lab::wait::{Look, until};
 use nix::sys::signal::Signal;
@@ -165,7 +165,7 @@ async fn killed_lab(moment: Moment) -> Result<String> {
 #[ignore = "a part of the other test, in a process of its own"]
 async fn holds_a_node_until_it_is_killed() -> Result<()> {
     let Ok(name) = std::env::var(HELD_RUN) else { return Ok(()) };
-    let run = Run::create(&name, false)?;
+    let run = Run::create(&name, Lifetime::Owner)?;
     let ready = run.path().join("ready");
     let node = Node::start(run, Options::installed(vec![], false)?).await?;
     let stateful_set = WORKLOAD.split("---").take(2).collect::<Vec<_>>().join("---");

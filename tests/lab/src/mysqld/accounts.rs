@@ -82,15 +82,14 @@ impl Accounts {
                 sql.replace(&begin, &format!("'{}'@'%' IDENTIFIED BY '{}'", account.user, account.password));
         }
         let Account { user, password } = &self.application;
-        sql += "CREATE DATABASE IF NOT EXISTS app;";
-        sql += &format!("CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}';");
-        sql += &format!("GRANT ALL ON app.* TO '{user}'@'%';");
-        Ok(sql
-            .split(';')
-            .map(str::trim)
-            .filter(|statement| !statement.is_empty())
-            .map(str::to_owned)
-            .collect())
+        let mut statements: Vec<String> =
+            sql.split(';').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
+        statements.extend([
+            "CREATE DATABASE IF NOT EXISTS app".to_owned(),
+            format!("CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}'"),
+            format!("GRANT ALL ON app.* TO '{user}'@'%'"),
+        ]);
+        Ok(statements)
     }
 }
 

@@ -224,6 +224,11 @@ impl Node {
         Ok(())
     }
 
+    /// Leaves the node up when this process ends; see [`Run::keep`].
+    pub fn keep(&self) -> Result<()> {
+        self.run.keep()
+    }
+
     /// Ends the node and its run, kept or not, and reports what could not be ended.
     pub async fn end(self) -> Result<()> {
         tokio::task::spawn_blocking(move || {
