@@ -63,7 +63,10 @@ const INTERRUPTED: u8 = 130;
 /// Parses, runs, and prints an error with its whole chain.
 pub fn main() -> ExitCode {
     let line = Line::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
+    // kube logs every failed call as an error, and waiting for a server is made of failed calls.
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LAB_LOG")
+        .unwrap_or_else(|_| "warn,kube_client=off".into());
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
