@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use lab::demo;
 use lab::image::catalog;
 use lab::mysqld::{Topology, TopologyOptions};
 use lab::node::{self, Node};
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Show the runs, and what of them is alive.
     Status,
+    /// A takeover on real Pods behind a real Service, under writing clients.
+    Demo(demo::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +107,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::Up { tier: Tier::Full, foreground, .. } => up_full(foreground).await,
         Command::Down { names } => blocking(move || down(&names)).await,
         Command::Status => status(),
+        Command::Demo(options) => demo::run(options).await,
     }
 }
 
@@ -132,7 +136,7 @@ fn install(tier: Tier) -> Result<()> {
 async fn up_small(foreground: bool, servers: u8) -> Result<()> {
     let mysql = tools::find_mysql()?;
     // Dropped at any await point below, the run is ended by its guard.
-    let run = Run::create("small", if foreground { Lifetime::Owner } else { Lifetime::UntilDown })?;
+    let run = Run::create("small", Lifetime::kept_if(!foreground))?;
     let tier = SmallTier::start(run).await?;
     println!("export KUBECONFIG={}", tier.control_plane.admin_kubeconfig().display());
     println!("kubectl: {}", tools::find_control_plane()?.kubectl.display());
@@ -168,10 +172,10 @@ async fn up_full(foreground: bool) -> Result<()> {
     let binaries = tools::find_node()?;
     let mysql = catalog::mysql(tools::find_mysql()?.root(), &binaries.busybox)?.cached(catalog::MYSQL)?;
     let options = node::Options::installed(vec![mysql], false)?;
-    let run = Run::create("node", if foreground { Lifetime::Owner } else { Lifetime::UntilDown })?;
+    let run = Run::create("node", Lifetime::kept_if(!foreground))?;
     let node = Node::start(run, options).await?;
     println!("images: {}, {}", catalog::MYSQL, catalog::BUSYBOX);
-    println!("use it with: {}", node.how_to_enter(&binaries.control_plane.kubectl));
+    println!("use it with: {}", node.how_to_enter());
     if foreground {
         println!("up; ctrl-C ends it");
         std::future::pending::<()>().await;

@@ -54,6 +54,13 @@ pub enum Lifetime {
     UntilDown,
 }
 
+impl Lifetime {
+    /// For a run that [`Run::keep`] may be called on.
+    pub fn kept_if(keep: bool) -> Self {
+        if keep { Self::UntilDown } else { Self::Owner }
+    }
+}
+
 /// A run in progress. Dropping it ends everything, unless it is kept.
 #[derive(Debug)]
 pub struct Run {

@@ -20,7 +20,7 @@ use crate::node::{self, ClusterAccess, Node, Progress};
 use crate::resources::{
     self, ClusterStatus, TakeoverStatus, clusters, follow_takeover, takeovers, wait_for_primary,
 };
-use crate::run::{Run, lab_directory};
+use crate::run::{Lifetime, Run, lab_directory};
 use crate::{operator, tools};
 use show::Show;
 
@@ -61,15 +61,15 @@ pub async fn run(options: Options) -> Result<()> {
 async fn on_own_node(options: &Options) -> Result<()> {
     let progress = Progress::start();
     let node_options = node::Options::installed(images()?, false)?;
-    let kubectl = node_options.binaries.control_plane.kubectl.clone();
     progress.done("images of the operator and of MySQL are written");
-    let node = Node::start(Run::create("demo", options.keep)?, node_options).await?;
+    let node = Node::start(Run::create("demo", Lifetime::kept_if(options.keep))?, node_options).await?;
     let access = node.access().clone();
     let inside = access.clone();
     let result = access.enter(async move || play(&inside, None, None, progress).await).await;
     if options.keep {
+        node.keep()?;
         println!("\nThe node is left up.");
-        println!("  kubectl:   {}", node.how_to_enter(&kubectl));
+        println!("  kubectl:   {}", node.how_to_enter());
         println!("  again:     apply a MasterTakeover with another name and newPrimary: {CLUSTER}-2");
         println!("  end it:    lab down demo (or: make clean)");
     } else {
