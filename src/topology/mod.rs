@@ -5,6 +5,8 @@
 pub mod candidate;
 pub mod examine;
 pub mod facts;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod gtid;
 pub mod health;
 pub mod objection;

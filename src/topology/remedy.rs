@@ -51,11 +51,12 @@ impl Objection {
             Self::Delayed { .. } => format!(
                 "Take another instance, or on {name}: `STOP REPLICA SQL_THREAD; CHANGE REPLICATION SOURCE TO SOURCE_DELAY=0; START REPLICA SQL_THREAD`."
             ),
-            Self::ReplicationFiltered | Self::BinlogFiltered => {
-                format!(
-                    "Take another instance: a filtered copy cannot be primary. Removing the filters does not bring back what {name} lacks."
-                )
-            }
+            Self::ReplicationFiltered => format!(
+                "Take another instance: a filtered copy cannot be primary. Removing the filters does not bring back what {name} lacks."
+            ),
+            Self::BinlogFiltered => format!(
+                "Remove binlog_do_db and binlog_ignore_db from the configuration of {name} and restart it. What was never logged is on no replica: build those anew."
+            ),
             Self::BinaryLogOff => format!("Start {name} with log_bin."),
             Self::ReplicaUpdatesOff => format!("Start {name} with log_replica_updates=ON."),
             Self::FormatNotRow(_) => format!(

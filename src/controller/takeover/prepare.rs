@@ -81,7 +81,10 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                     self.report.end(self.context, Step::Preflight, StepState::Done, message);
                     return Ok((pair, look));
                 }
-                (Some(_), true) if only_waitable(&findings) && !self.past_deadline() => {
+                (Some(_), true)
+                    if only_waitable(&findings, self.limits.long_transaction_policy)
+                        && !self.past_deadline() =>
+                {
                     self.report.progress(
                         self.context,
                         "WaitingForTransactions",
