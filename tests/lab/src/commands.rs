@@ -45,6 +45,9 @@ enum Command {
     Down {
         /// Runs to end, also if they are in progress. All others than those in progress if none is named.
         names: Vec<String>,
+        /// Only what killed runs left behind.
+        #[arg(long, conflicts_with = "names")]
+        abandoned: bool,
     },
     /// Show the runs, and what of them is alive.
     Status,
@@ -105,7 +108,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::Install { tier } => blocking(move || install(tier)).await,
         Command::Up { tier: Tier::Small, foreground, servers } => up_small(foreground, servers).await,
         Command::Up { tier: Tier::Full, foreground, .. } => up_full(foreground).await,
-        Command::Down { names } => blocking(move || down(&names)).await,
+        Command::Down { names, abandoned } => blocking(move || down(&names, abandoned)).await,
         Command::Status => status(),
         Command::Demo(options) => demo::run(options).await,
     }
@@ -185,12 +188,13 @@ async fn up_full(foreground: bool) -> Result<()> {
     Ok(())
 }
 
-fn down(names: &[String]) -> Result<()> {
+fn down(names: &[String], abandoned: bool) -> Result<()> {
     let mut chosen = names.to_vec();
     if names.is_empty() {
         for name in run::names()? {
             match run::describe(&name)?.0 {
                 State::Running => println!("{name}: in progress, left alone; end it with: lab down {name}"),
+                State::Kept if abandoned => {}
                 State::Absent | State::Kept | State::Abandoned => chosen.push(name),
             }
         }
