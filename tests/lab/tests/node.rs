@@ -5,7 +5,7 @@ mod node_leftovers;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use lab::image::catalog;
 use lab::node::{ClusterAccess, Node, Options};
 use lab::run::{self, Lifetime, Run};
@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use node_leftovers::Host;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Names the run that [`holds_a_node_until_it_is_killed`] is to start.
+/// Names the run that [`holds_a_node`] is to start.
 const HELD_RUN: &str = "LAB_TEST_HELD_RUN";
 const WORKLOAD: &str = include_str!("node/workload.yaml");
 const LIMIT: Duration = Duration::from_mins(1);
@@ -47,14 +47,14 @@ async fn pods_names_services_and_no_leftovers() -> Result<()> {
     ensure!(tokio::time::timeout(Duration::from_millis(1500), half).await.is_err(), "nobody is that fast");
     host.nothing_left_of(&name)?;
 
-    // kill -9 of the lab: early, in the middle, and with Pods running.
+    // kill -9 of the lab, early and in the middle, and a node that was left up with Pods on it.
     for moment in
-        [Moment::After(Duration::from_millis(300)), Moment::After(Duration::from_secs(3)), Moment::Ready]
+        [Moment::After(Duration::from_millis(300)), Moment::After(Duration::from_secs(3)), Moment::Kept]
     {
-        let name = killed_lab(moment).await?;
+        let name = lab_that_ended(moment).await?;
         run::end(&name)?;
         host.nothing_left_of(&name)?;
-        run::end(&name)?;
+        ensure!(run::end(&name).is_err(), "a run that is gone cannot be ended");
     }
     Ok(())
 }
@@ -132,47 +132,61 @@ async fn fetch(address: String) -> Result<String> {
 
 #[derive(Clone, Copy, Debug)]
 enum Moment {
+    /// Killed after this time.
     After(Duration),
-    Ready,
+    /// Ended by itself, with the node up.
+    Kept,
 }
 
-/// Starts a lab in a process of its own, kills that at `moment`, and returns the run's name.
-async fn killed_lab(moment: Moment) -> Result<String> {
+/// Starts a lab in a process of its own, sees it end at `moment`, and returns the run's name.
+async fn lab_that_ended(moment: Moment) -> Result<String> {
     let name = format!("node-test-held-{}", std::process::id());
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--ignored", "--exact", "holds_a_node_until_it_is_killed", "--nocapture"])
+        .args(["--ignored", "--exact", "holds_a_node", "--nocapture"])
         .env(HELD_RUN, &name)
         .stdout(Stdio::null())
         .spawn()?;
     match moment {
-        Moment::After(time) => tokio::time::sleep(time).await,
-        Moment::Ready => {
-            until("the held node's Pods", LIMIT, Duration::from_millis(100), async || {
-                ensure!(child.try_wait()?.is_none(), "the held lab ended by itself");
-                let ready = lab::run::lab_directory().join("run").join(&name).join("ready").exists();
-                Ok(if ready { Look::Ready(()) } else { Look::NotYet("not ready".to_owned()) })
+        Moment::After(time) => {
+            tokio::time::sleep(time).await;
+            child.kill()?;
+            child.wait()?;
+        }
+        Moment::Kept => {
+            until("the held node", LIMIT, Duration::from_millis(100), async || {
+                Ok(match child.try_wait()? {
+                    Some(status) if status.success() => Look::Ready(()),
+                    Some(status) => bail!("the lab that holds a node ended with {status}"),
+                    None => Look::NotYet("still at work".to_owned()),
+                })
             })
             .await?;
+            let line =
+                std::fs::read_to_string(lab::run::lab_directory().join("run").join(&name).join("how"))?;
+            let output = Command::new("sh").args(["-c", &line]).output()?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            ensure!(
+                text.contains("web-2") && output.status.success(),
+                "the node that was left up says {text:?}"
+            );
         }
     }
-    child.kill()?;
-    child.wait()?;
     Ok(name)
 }
 
-/// Not a test: the process that [`killed_lab`] starts and kills.
+/// Not a test: the process that [`lab_that_ended`] starts.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a part of the other test, in a process of its own"]
-async fn holds_a_node_until_it_is_killed() -> Result<()> {
+async fn holds_a_node() -> Result<()> {
     let Ok(name) = std::env::var(HELD_RUN) else { return Ok(()) };
-    let run = Run::create(&name, Lifetime::Owner)?;
-    let ready = run.path().join("ready");
+    let run = Run::create(&name, Lifetime::UntilDown)?;
+    let how = run.path().join("how");
     let node = Node::start(run, Options::installed(vec![], false)?).await?;
     let stateful_set = WORKLOAD.split("---").take(2).collect::<Vec<_>>().join("---");
     node.access().apply("default", &stateful_set).await?;
     node.access().wait_ready("default", "statefulset/web", LIMIT).await?;
-    std::fs::write(ready, "")?;
-    std::future::pending().await
+    std::fs::write(how, node.how_to_enter())?;
+    node.keep()
 }
 
 fn run_name(run: &Run) -> String {

@@ -224,7 +224,7 @@ impl Node {
         Ok(())
     }
 
-    /// Leaves the node up when this process ends; see [`Run::keep`].
+    /// Leaves the node up when this value is dropped and this process ends, until `lab down`; see [`Run::keep`].
     pub fn keep(&self) -> Result<()> {
         self.run.keep()
     }
@@ -244,7 +244,7 @@ impl Node {
                 run,
             } = self;
             drop((second, servers, containerd, control_plane, inside, access));
-            Arc::into_inner(run).context("the node's run is still in use")?.end()
+            run.end()
         })
         .await
         .map_err(|error| anyhow!("ending the node failed: {error}"))?
