@@ -34,6 +34,9 @@ enum Command {
         /// Which one.
         #[arg(long, value_enum, default_value_t = Tier::Full)]
         tier: Tier,
+        /// Name of the run, for several at once; that of the tier if not given.
+        #[arg(long)]
+        name: Option<String>,
         /// Stay here, and end it on ctrl-C.
         #[arg(long)]
         foreground: bool,
@@ -106,8 +109,17 @@ async fn until_interrupted(command: Command) -> Result<Option<()>> {
 async fn execute(command: Command) -> Result<()> {
     match command {
         Command::Install { tier } => blocking(move || install(tier)).await,
-        Command::Up { tier: Tier::Small, foreground, servers } => up_small(foreground, servers).await,
-        Command::Up { tier: Tier::Full, foreground, .. } => up_full(foreground).await,
+        Command::Up { tier, name, foreground, servers } => {
+            let name = name.as_deref().unwrap_or(match tier {
+                Tier::Small => "small",
+                Tier::Full => "node",
+            });
+            let lifetime = Lifetime::kept_if(!foreground);
+            match tier {
+                Tier::Small => up_small(name, lifetime, servers).await,
+                Tier::Full => up_full(name, lifetime).await,
+            }
+        }
         Command::Down { names, abandoned } => blocking(move || down(&names, abandoned)).await,
         Command::Status => status(),
         Command::Demo(options) => demo::run(options).await,
@@ -136,10 +148,10 @@ fn install(tier: Tier) -> Result<()> {
     Ok(())
 }
 
-async fn up_small(foreground: bool, servers: u8) -> Result<()> {
+async fn up_small(name: &str, lifetime: Lifetime, servers: u8) -> Result<()> {
     let mysql = tools::find_mysql()?;
     // Dropped at any await point below, the run is ended by its guard.
-    let run = Run::create("small", Lifetime::kept_if(!foreground))?;
+    let run = Run::create(name, lifetime)?;
     let tier = SmallTier::start(run).await?;
     println!("export KUBECONFIG={}", tier.control_plane.admin_kubeconfig().display());
     println!("kubectl: {}", tools::find_control_plane()?.kubectl.display());
@@ -161,29 +173,29 @@ async fn up_small(foreground: bool, servers: u8) -> Result<()> {
     } else {
         None
     };
-    if foreground {
-        println!("up; ctrl-C ends it");
-        std::future::pending::<()>().await;
-    }
-    tier.run.keep()?;
-    println!("up; end it with: lab down");
+    hold_or(lifetime, || tier.run.keep()).await?;
     drop((topology, tier));
     Ok(())
 }
 
-async fn up_full(foreground: bool) -> Result<()> {
+async fn up_full(name: &str, lifetime: Lifetime) -> Result<()> {
     let binaries = tools::find_node()?;
     let mysql = catalog::mysql(tools::find_mysql()?.root(), &binaries.busybox)?.cached(catalog::MYSQL)?;
     let options = node::Options::installed(vec![mysql], false)?;
-    let run = Run::create("node", Lifetime::kept_if(!foreground))?;
+    let run = Run::create(name, lifetime)?;
     let node = Node::start(run, options).await?;
     println!("images: {}, {}", catalog::MYSQL, catalog::BUSYBOX);
     println!("use it with: {}", node.how_to_enter());
-    if foreground {
+    hold_or(lifetime, || node.keep()).await
+}
+
+/// Waits for ctrl-C in the foreground, else leaves the run up.
+async fn hold_or(lifetime: Lifetime, keep: impl FnOnce() -> Result<()>) -> Result<()> {
+    if lifetime == Lifetime::Owner {
         println!("up; ctrl-C ends it");
         std::future::pending::<()>().await;
     }
-    node.keep()?;
+    keep()?;
     println!("up; end it with: lab down");
     Ok(())
 }

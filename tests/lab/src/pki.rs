@@ -143,3 +143,91 @@ fn parameters(common_name: &str, organization: Option<&str>) -> Result<Certifica
     // rcgen's default validity runs from 1975 to 4096, which needs no clock.
     Ok(parameters)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
+
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    fn chain(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap();
+        (vec![certificate], PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap())
+    }
+
+    fn roots(authority: &Authority) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap()).unwrap();
+        Arc::new(roots)
+    }
+
+    /// A handshake in memory; both sides show a certificate.
+    fn handshake(
+        trusted: &Authority,
+        server: &Identity,
+        client: &Identity,
+        reached_as: &str,
+    ) -> Result<(), rustls::Error> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (certificates, key) = chain(server);
+        let verifier = WebPkiClientVerifier::builder(roots(trusted)).build().unwrap();
+        let server = ServerConfig::builder()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(certificates, key)?;
+        let (certificates, key) = chain(client);
+        let client = ClientConfig::builder()
+            .with_root_certificates(roots(trusted))
+            .with_client_auth_cert(certificates, key)?;
+        let name = ServerName::try_from(reached_as.to_owned()).unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name)?;
+        let mut server = ServerConnection::new(Arc::new(server))?;
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut bytes = Vec::new();
+            client.write_tls(&mut bytes).unwrap();
+            server.read_tls(&mut bytes.as_slice()).unwrap();
+            server.process_new_packets()?;
+            let mut bytes = Vec::new();
+            server.write_tls(&mut bytes).unwrap();
+            client.read_tls(&mut bytes.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn certificates_hold_for_their_names_and_their_authority_only() {
+        let (authority, other) = (Authority::new("one").unwrap(), Authority::new("other").unwrap());
+        let address = "127.9.8.7".parse().unwrap();
+        let server = authority.server("db-0", &["db-0.example"], &[address]).unwrap();
+        let client = authority.client("admin", Some("system:masters")).unwrap();
+        handshake(&authority, &server, &client, "127.9.8.7").unwrap();
+        handshake(&authority, &server, &client, "db-0.example").unwrap();
+        handshake(&authority, &server, &client, "127.9.8.8").unwrap_err();
+        handshake(&authority, &server, &other.client("admin", None).unwrap(), "127.9.8.7").unwrap_err();
+        handshake(&other, &server, &client, "127.9.8.7").unwrap_err();
+        // A client's certificate is no server's.
+        handshake(&authority, &client, &client, "127.9.8.7").unwrap_err();
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_and_never_shown() {
+        let authority = Authority::new("one").unwrap();
+        let identity = authority.client("admin", None).unwrap();
+        let folder = std::env::temp_dir().join(format!("lab-pki-{}", std::process::id()));
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => panic!("{error}"),
+            _ => {}
+        }
+        let files = identity.write(&folder, "admin").unwrap();
+        assert_eq!(std::fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(!format!("{identity:?} {authority:?}").contains("PRIVATE"));
+    }
+}

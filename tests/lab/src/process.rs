@@ -311,3 +311,44 @@ pub(crate) fn marked(run: &Path) -> Vec<(i32, u64)> {
         .filter_map(|pid| Some((pid, start_time(pid)?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recycled_pid_is_left_alone() {
+        let mut child = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let started = start_time(pid).unwrap();
+        kill_recorded(pid, started + 1);
+        assert!(is_same(pid, started), "killed under a wrong start time");
+        kill_recorded(pid, started);
+        child.wait().unwrap();
+        assert!(!is_same(pid, started));
+    }
+
+    #[test]
+    fn a_process_ends_with_its_run_and_says_how_it_ended() {
+        let run = Run::temporary("test-process").unwrap();
+        let sleep = Program::new("sleep", "sleep").argument("60").start(&run).unwrap();
+        let broken =
+            Program::new("broken", "sh").arguments(["-c", "echo no such luck; exit 3"]).start(&run).unwrap();
+        while broken.is_running() {
+            std::thread::yield_now();
+        }
+        let error = broken.ensure_running().unwrap_err().to_string();
+        assert!(error.contains("no such luck") && error.contains("exit status: 3"), "{error}");
+        // The shell's child has the marker, but nobody wrote its pid down.
+        let nested = Program::new("nested", "sh").arguments(["-c", "sleep 60 & wait"]).start(&run).unwrap();
+        let path = run.path().to_owned();
+        while marked(&path).len() < 3 {
+            std::thread::yield_now();
+        }
+        assert!(nested.is_running());
+        run.end().unwrap();
+        assert!(!sleep.is_running());
+        assert!(marked(&path).is_empty());
+        assert!(!path.exists());
+    }
+}
