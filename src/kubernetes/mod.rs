@@ -1,8 +1,8 @@
 //! The port to the Kubernetes API and its `kube` adapter.
 
 pub mod client;
+pub mod connect;
 pub mod port;
-mod view;
 
 pub use client::KubeApi;
 pub use port::{ApiError, Commit, Key, Kubernetes};

@@ -118,6 +118,9 @@ pub struct EndpointView {
     pub ready: bool,
 }
 
+/// Keys of a Secret with their values.
+pub type SecretData = BTreeMap<String, Arc<[u8]>>;
+
 /// What an Event is about.
 #[derive(Clone, Copy, Debug)]
 pub enum Regarding<'a> {
@@ -192,10 +195,7 @@ pub trait Kubernetes: Clone + Send + Sync + 'static {
     fn endpoints(&self, service: &Key) -> impl Future<Output = Result<Vec<EndpointView>, ApiError>> + Send;
 
     /// The data of a Secret, read now and not kept.
-    fn secret(
-        &self,
-        key: &Key,
-    ) -> impl Future<Output = Result<Option<BTreeMap<String, Arc<[u8]>>>, ApiError>> + Send;
+    fn secret(&self, key: &Key) -> impl Future<Output = Result<Option<SecretData>, ApiError>> + Send;
 
     /// Publishes an Event; losing one is no failure.
     fn publish(&self, regarding: Regarding<'_>, notice: Notice) -> impl Future<Output = ()> + Send;

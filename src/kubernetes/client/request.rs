@@ -1,0 +1,145 @@
+//! One request: its bound, its error in words, and what became of a write.
+
+use super::KubeApi;
+use crate::api::FIELD_MANAGER;
+use crate::kubernetes::port::{ApiError, Commit};
+use kube::api::PostParams;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error as _;
+use std::fmt::Debug;
+use std::future::Future;
+
+impl ApiError {
+    /// A request that got no answer, or was not sent.
+    pub fn new(action: &str, message: impl Into<String>) -> Self {
+        Self { action: action.to_owned(), status: None, message: message.into() }
+    }
+
+    fn of(action: &str, error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self {
+                action: action.to_owned(),
+                status: Some(status.code),
+                message: if status.message.is_empty() {
+                    format!("HTTP status {} {}", status.code, status.reason)
+                } else {
+                    status.message.clone()
+                },
+            },
+            error => Self::new(action, chain(error)),
+        }
+    }
+}
+
+/// The error with its causes, each once: kube's own display repeats some and hides others.
+fn chain(error: &kube::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A write that lacks the resourceVersion would go through whatever is stored.
+pub(super) fn without_version(action: String) -> ApiError {
+    ApiError { action, status: None, message: "the object has no resourceVersion".to_owned() }
+}
+
+/// What became of a write that ended in this error.
+fn outcome<T>(error: ApiError) -> Commit<T> {
+    match error.status {
+        Some(404 | 409 | 410) => Commit::Conflict,
+        // Too slow or too busy: a person need not act, and reading again is safe in every case.
+        Some(408 | 429) => Commit::Unknown(error),
+        Some(400..=499) => Commit::Refused(error),
+        Some(_) | None => Commit::Unknown(error),
+    }
+}
+
+impl KubeApi {
+    /// Carries out one request within the bound.
+    pub(super) async fn bounded<T>(
+        &self,
+        action: &str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
+        match tokio::time::timeout(self.limit, request).await {
+            Ok(result) => result.map_err(|error| ApiError::of(action, &error)),
+            Err(_elapsed) => {
+                Err(ApiError::new(action, format!("no answer within {} s", self.limit.as_secs_f64())))
+            }
+        }
+    }
+
+    /// A write that carries the resourceVersion it was decided from.
+    pub(super) async fn commit<T>(
+        &self,
+        action: &str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Commit<T> {
+        match self.bounded(action, request).await {
+            Ok(object) => Commit::Committed(Box::new(object)),
+            Err(error) => outcome(error),
+        }
+    }
+
+    /// Replaces the status, if the resourceVersion is still that of `object`.
+    pub(super) async fn commit_status<K>(&self, kind: &str, object: &K) -> Commit<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
+        K::DynamicType: Default,
+    {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let action = format!("write the status of {kind} {namespace}/{name}");
+        if object.resource_version().is_none() {
+            return Commit::Refused(without_version(action));
+        }
+        let api: Api<K> = self.api(&namespace);
+        let parameters =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        self.commit(&action, api.replace_status(&name, &parameters, object)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_not_clear_is_unknown() {
+        let of = |status: Option<u16>| {
+            let mut error = ApiError::new("write", "x");
+            error.status = status;
+            match outcome::<()>(error) {
+                Commit::Committed(_) => "committed",
+                Commit::Conflict => "conflict",
+                Commit::Unknown(_) => "unknown",
+                Commit::Refused(_) => "refused",
+            }
+        };
+        for (status, expected) in [
+            (None, "unknown"),
+            (Some(400), "refused"),
+            (Some(403), "refused"),
+            (Some(404), "conflict"),
+            (Some(409), "conflict"),
+            (Some(410), "conflict"),
+            (Some(422), "refused"),
+            (Some(429), "unknown"),
+            (Some(500), "unknown"),
+            (Some(503), "unknown"),
+            (Some(504), "unknown"),
+        ] {
+            assert_eq!(of(status), expected, "{status:?}");
+        }
+    }
+}
