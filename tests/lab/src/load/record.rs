@@ -70,7 +70,7 @@ impl ClientKind {
 impl fmt::Display for ClientKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::PerWrite => "a connection per write",
+            Self::PerWrite => "opens a connection per write",
             Self::Drop => "drops its connection on an error",
             Self::Keep => "keeps its connection until it is killed",
         })

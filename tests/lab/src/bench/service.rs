@@ -1,0 +1,278 @@
+//! Takeovers as clients behind the primary Service see them, on a real node: each order of routing, each kind of client, and
+//! clients on the operator's node as well as behind another node's kube-proxy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use serde_json::json;
+
+use super::steps::StepTimes;
+use crate::demo;
+use crate::deploy::{self, CLUSTER, NAMESPACE, OPERATOR_NAMESPACE, PRIMARY_SERVICE, RELEASE};
+use crate::load::{ClientKind, Clients, Login, Moment, Percentiles, Report, Running, Scenario, Server};
+use crate::mysqld::Accounts;
+use crate::node::{ClusterAccess, Node, Options, Progress};
+use crate::resources::{self, clusters, create_takeover, follow_takeover, takeovers, wait_for_primary};
+use crate::run::Run;
+use crate::wait::{Look, until};
+
+/// Writers of a cell.
+const WRITERS: u32 = 4;
+/// Windows without a takeover that each cell begins with, to be compared with those that have one.
+const QUIET_WINDOWS: u32 = 10;
+/// About as long as a takeover's.
+const QUIET_WINDOW: Duration = Duration::from_secs(1);
+/// How long clients are watched after a takeover has ended: late trouble counts as its own.
+const AFTERMATH: Duration = Duration::from_millis(300);
+const TAKEOVER_LIMIT: Duration = Duration::from_mins(2);
+const READY_LIMIT: Duration = Duration::from_mins(1);
+
+/// When new connections move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Before the old primary is frozen.
+    RouteFirst,
+    /// After the new primary is open.
+    FreezeFirst,
+}
+
+impl Order {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::RouteFirst, Self::FreezeFirst];
+
+    /// Its value in `spec.routing.order`, and its key in JSON results.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::RouteFirst => "RouteFirst",
+            Self::FreezeFirst => "FreezeFirst",
+        }
+    }
+}
+
+/// Where the clients are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where the operator is: its probe of the data path speaks for them.
+    OperatorsNode,
+    /// Behind another node's kube-proxy.
+    SecondNode,
+}
+
+impl Place {
+    /// Both, in the order of rows.
+    pub const ALL: [Self; 2] = [Self::OperatorsNode, Self::SecondNode];
+}
+
+/// What one cell showed.
+#[derive(Debug)]
+pub struct CellResult {
+    /// When new connections moved.
+    pub order: Order,
+    /// Where the clients were.
+    pub place: Place,
+    /// What they do with their connection.
+    pub kind: ClientKind,
+    /// First acknowledged write anywhere.
+    pub any: Percentiles,
+    /// Worst single writer.
+    pub worst: Percentiles,
+    /// Longest gap of a single writer in windows without a takeover.
+    pub quiet: Option<Percentiles>,
+    /// Time to connect and log in.
+    pub connect: Option<Percentiles>,
+    /// Failed attempts, on average.
+    pub errors_per_takeover: f64,
+    /// Failed attempts by what clients were told, in all.
+    pub errors: String,
+    /// Write outage that the operator saw.
+    pub operator: Option<Percentiles>,
+    /// Where the time went.
+    pub steps: StepTimes,
+    /// The clients' records.
+    pub report: Report,
+}
+
+/// Runs `takeovers` takeovers in each cell.
+pub async fn measure(takeovers: usize) -> Result<Vec<CellResult>> {
+    let node = Node::start(Run::temporary("bench-node")?, Options::installed(demo::images()?, true)?).await?;
+    let node = Arc::new(node);
+    let inside = Arc::clone(&node);
+    let result = node
+        .enter(async move || {
+            let result = all_cells(&inside, takeovers).await;
+            if result.is_err() {
+                explain(inside.access()).await;
+            }
+            result
+        })
+        .await;
+    if let Some(node) = Arc::into_inner(node) {
+        node.end().await?;
+    }
+    result
+}
+
+async fn all_cells(node: &Arc<Node>, takeovers: usize) -> Result<Vec<CellResult>> {
+    let progress = Progress::start();
+    let mut stage = Stage::start(Arc::clone(node), progress).await?;
+    let mut results = Vec::new();
+    for order in Order::ALL {
+        stage.route(order).await?;
+        for place in Place::ALL {
+            for kind in ClientKind::ALL {
+                results.push(stage.cell(order, place, kind, takeovers).await?);
+                progress
+                    .done(&format!("{}, {place:?}, each client that {kind}: {takeovers} takeovers", order.key()));
+            }
+        }
+    }
+    Ok(results)
+}
+
+/// What the operator said last, for a benchmark that ended early.
+async fn explain(access: &ClusterAccess) {
+    let deployment = format!("deployment/{RELEASE}");
+    let log = ["logs", "--namespace", OPERATOR_NAMESPACE, &deployment, "--tail=40", "--all-pods=true"];
+    let log = access.kubectl(log).await.unwrap_or_else(|error| format!("{error:#}"));
+    eprintln!("The operator's log ends with:\n{log}");
+}
+
+struct Stage {
+    node: Arc<Node>,
+    accounts: Accounts,
+    servers: Vec<Server>,
+    service: std::net::SocketAddr,
+    clusters: Api<DynamicObject>,
+    takeovers: Api<DynamicObject>,
+    /// Index of the primary, which moves between the first two servers.
+    primary: usize,
+    /// Names the takeovers.
+    count: usize,
+}
+
+impl Stage {
+    async fn start(node: Arc<Node>, progress: Progress) -> Result<Self> {
+        let access = node.access().clone();
+        let client = access.client().await?;
+        let (accounts, ()) = tokio::try_join!(
+            deploy::deploy_mysql(&access, NAMESPACE, None),
+            deploy::install_operator(&access, None)
+        )?;
+        deploy::register(&access, &client, NAMESPACE).await?;
+        progress.done("operator and MySQL are deployed");
+        Ok(Self {
+            node,
+            accounts,
+            servers: deploy::servers(&client, NAMESPACE).await?,
+            service: deploy::service_address(&client, NAMESPACE, PRIMARY_SERVICE).await?,
+            clusters: clusters(&client, NAMESPACE),
+            takeovers: takeovers(&client, NAMESPACE),
+            primary: 0,
+            count: 0,
+        })
+    }
+
+    /// Sets the order and waits until the operator has seen it.
+    async fn route(&self, order: Order) -> Result<()> {
+        let patch = json!({"spec": {"routing": {"order": order.key()}}});
+        self.clusters
+            .patch(CLUSTER, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .context("set the order of routing")?;
+        until("the operator to see the order", READY_LIMIT, Duration::from_millis(50), async || {
+            let cluster = self.clusters.get(CLUSTER).await.context("read the MySQLCluster")?;
+            let seen = cluster.data.pointer("/status/observedGeneration").and_then(serde_json::Value::as_i64);
+            Ok(if seen.is_some() && seen == cluster.metadata.generation {
+                Look::Ready(())
+            } else {
+                Look::NotYet(format!("observedGeneration {seen:?} of {:?}", cluster.metadata.generation))
+            })
+        })
+        .await
+    }
+
+    async fn clients(&self, place: Place, kind: ClientKind) -> Result<Running> {
+        let scenario =
+            Scenario::new(self.servers.clone(), Login::of(&self.accounts.application, false), "writes")
+                .clients(Clients::new(kind, WRITERS, vec![self.service]));
+        match place {
+            Place::OperatorsNode => scenario.start().await,
+            Place::SecondNode => self.node.enter_second(move || scenario.start()).await,
+        }
+    }
+
+    async fn cell(
+        &mut self,
+        order: Order,
+        place: Place,
+        kind: ClientKind,
+        count: usize,
+    ) -> Result<CellResult> {
+        let mut running = self.clients(place, kind).await?;
+        running.wait_for_acknowledgements(u64::from(WRITERS) * 10).await?;
+        let quiet_from = running.clock().now();
+        tokio::time::sleep(QUIET_WINDOW * QUIET_WINDOWS).await;
+
+        let mut steps = StepTimes::default();
+        let mut operator = Vec::new();
+        for _ in 0..count {
+            let status = self.take_over(&mut running).await?;
+            steps.add(&status);
+            operator.extend(status.write_outage());
+        }
+        let report = running.finish().await?;
+
+        let outages = report.outages(kind);
+        let windows = (0..QUIET_WINDOWS).filter_map(|number| {
+            let from = Moment(quiet_from.0 + QUIET_WINDOW * number);
+            report.longest_gap(kind, from, Moment(from.0 + QUIET_WINDOW))
+        });
+        let errors: usize = outages.iter().map(crate::load::Outage::error_count).sum();
+        let nobody = "no client wrote around a takeover";
+        Ok(CellResult {
+            order,
+            place,
+            kind,
+            any: Percentiles::of(outages.iter().filter_map(|outage| outage.any)).context(nobody)?,
+            worst: Percentiles::of(outages.iter().filter_map(|outage| outage.worst)).context(nobody)?,
+            quiet: Percentiles::of(windows),
+            connect: report.connect_time(kind),
+            errors_per_takeover: ratio(errors, outages.len()),
+            errors: report
+                .errors()
+                .iter()
+                .map(|(error, count)| format!("{error}: {count}"))
+                .collect::<Vec<_>>()
+                .join(", "),
+            operator: Percentiles::of(operator),
+            steps,
+            report,
+        })
+    }
+
+    async fn take_over(&mut self, running: &mut Running) -> Result<resources::TakeoverStatus> {
+        let name = |index: usize| self.servers.get(index).map(|server| server.name.clone());
+        let (old, new) = name(self.primary).zip(name(1 - self.primary)).context("two servers take turns")?;
+        wait_for_primary(&self.clusters, CLUSTER, &old, READY_LIMIT).await?;
+        self.count += 1;
+        let takeover = format!("bench-{}", self.count);
+        let begun = running.begin_takeover(&old, &new)?;
+        create_takeover(&self.takeovers, &takeover, CLUSTER, &new).await?;
+        let status = follow_takeover(&self.takeovers, &takeover, TAKEOVER_LIMIT, |_| {}).await?;
+        status.verify().with_context(|| format!("takeover {takeover} from {old} to {new}"))?;
+        running.wait_for_acknowledgements(u64::from(WRITERS) * 10).await?;
+        tokio::time::sleep(AFTERMATH).await;
+        running.end_takeover(begun);
+        running.wait_for_acknowledgements(u64::from(WRITERS) * 4).await?;
+        self.primary = 1 - self.primary;
+        Ok(status)
+    }
+}
+
+fn ratio(count: usize, of: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+    let ratio = count as f64 / of.max(1) as f64;
+    ratio
+}
