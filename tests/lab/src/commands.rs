@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use lab::demo;
 use lab::image::catalog;
 use lab::mysqld::{Topology, TopologyOptions};
 use lab::node::{self, Node};
 use lab::run::{self, Leftover, Lifetime, Run, State};
 use lab::small::SmallTier;
+use lab::{bench, demo};
 use lab::{process, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -56,6 +56,8 @@ enum Command {
     Status,
     /// A takeover on real Pods behind a real Service, under writing clients.
     Demo(demo::Options),
+    /// Measure what a takeover costs, beside the floor and a polling procedure; exits with 1 when a requirement is missed.
+    Bench(bench::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +125,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::Down { names, abandoned } => blocking(move || down(&names, abandoned)).await,
         Command::Status => status(),
         Command::Demo(options) => demo::run(options).await,
+        Command::Bench(options) => bench::run(options).await,
     }
 }
 

@@ -123,8 +123,10 @@ async fn all_cells(node: &Arc<Node>, takeovers: usize) -> Result<Vec<CellResult>
         for place in Place::ALL {
             for kind in ClientKind::ALL {
                 results.push(stage.cell(order, place, kind, takeovers).await?);
-                progress
-                    .done(&format!("{}, {place:?}, each client that {kind}: {takeovers} takeovers", order.key()));
+                progress.done(&format!(
+                    "{}, {place:?}, a client that {kind}: {takeovers} takeovers",
+                    order.key()
+                ));
             }
         }
     }
