@@ -128,3 +128,7 @@ fn most_advanced<'a>(fit: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
     let leads = |candidate: &Candidate<'a>| !fit.iter().any(|other| other.is_ahead_of(candidate));
     fit.iter().copied().filter(leads).collect()
 }
+
+#[cfg(test)]
+#[path = "candidate_tests.rs"]
+mod tests;

@@ -94,13 +94,13 @@ pub fn channel() -> ReplicationChannel {
 
 impl Topology {
     /// The instance of that number, to change it.
-    pub fn at(&mut self, number: usize) -> &mut Instance {
+    pub(crate) fn at(&mut self, number: usize) -> &mut Instance {
         let name = format!("db-{number}");
         self.instances.iter_mut().find(|instance| instance.name == name).unwrap()
     }
 
     /// Its facts, to change them.
-    pub fn facts(&mut self, number: usize) -> &mut ServerFacts {
+    pub(crate) fn facts(&mut self, number: usize) -> &mut ServerFacts {
         match &mut self.at(number).seen {
             Seen::Facts(facts) => facts,
             Seen::Unreachable(_) | Seen::AccessDenied(_) => panic!("db-{number} has no facts"),
@@ -108,12 +108,12 @@ impl Topology {
     }
 
     /// Its replication channel, to change it.
-    pub fn channel(&mut self, number: usize) -> &mut ReplicationChannel {
+    pub(crate) fn channel(&mut self, number: usize) -> &mut ReplicationChannel {
         &mut self.facts(number).channels[0]
     }
 
     /// It holds these transactions of `db-0`, such as `1-90`.
-    pub fn executed(&mut self, number: usize, transactions: &str) {
+    pub(crate) fn executed(&mut self, number: usize, transactions: &str) {
         self.facts(number).executed = format!("{}:{transactions}", uuid(0)).parse().unwrap();
     }
 }

@@ -144,3 +144,7 @@ fn sentence(text: &str) -> String {
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}", characters.as_str())
 }
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;
