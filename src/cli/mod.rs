@@ -3,6 +3,7 @@
 //! The same binary is a kubectl plugin when its file is called `kubectl-mysql_takeover`.
 
 mod crd;
+mod run;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -24,6 +25,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the operator
+    Run(run::Arguments),
     /// Print the custom resource definitions
     Crd(crd::Arguments),
     /// Print the version
@@ -46,6 +49,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Arguments {
     fn dispatch(self) -> ExitCode {
         let outcome = match self.command {
+            Command::Run(arguments) => arguments.run(),
             Command::Crd(arguments) => arguments.print(),
             Command::Version => {
                 println!("mysql-takeover {}", env!("CARGO_PKG_VERSION"));
