@@ -57,30 +57,42 @@ pub struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
         runtime.block_on(self.serve())
     }
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level).context("--log-level")?;
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        if self.log_format == "json" { logs.json().init() } else { logs.init() }
-        let config = kube::Config::infer().await.context("find the API server: no kubeconfig, and not in a Pod")?;
+        if self.log_format == "json" {
+            logs.json().init()
+        } else {
+            logs.init()
+        }
+        let config =
+            kube::Config::infer().await.context("find the API server: no kubeconfig, and not in a Pod")?;
         let client = kube::Client::try_from(configured(config)).context("make a client of the API server")?;
         let holder = format!("{}_{}", self.identity, uuid::Uuid::new_v4());
         let stop = CancellationToken::new();
         let context = Context {
             kubernetes: KubeApi::new(client.clone(), &holder),
             servers: MysqlServers::default(),
-            settings: Settings { probe_period: Duration::from_secs(self.probe_period_seconds.into()), ..Settings::default() },
+            settings: Settings {
+                probe_period: Duration::from_secs(self.probe_period_seconds.into()),
+                ..Settings::default()
+            },
             holder,
             metrics: Arc::new(Metrics::default()),
             stop: stop.clone(),
             clock: Clock::system(),
             gates: Gates::default(),
         };
-        let pages = Router::new().route("/livez", get(|| async { "ok" })).route("/readyz", get(|| async { "ok" }));
-        let listener = tokio::net::TcpListener::bind(self.listen).await.with_context(|| format!("listen on {}", self.listen))?;
+        let pages =
+            Router::new().route("/livez", get(|| async { "ok" })).route("/readyz", get(|| async { "ok" }));
+        let listener = tokio::net::TcpListener::bind(self.listen)
+            .await
+            .with_context(|| format!("listen on {}", self.listen))?;
         tokio::spawn(async move { axum::serve(listener, pages).await });
         tokio::spawn(async move {
             let _ = tokio::signal::ctrl_c().await;

@@ -4,9 +4,9 @@ use super::answer::{Answer, ask};
 use super::dialect::Dialect;
 use super::errors::Call;
 use super::port::{Endpoint, ServerError, ServerErrorKind, Tag, TlsSettings};
+use super::quote::literal;
 use crate::api::cluster::TlsMode;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
-use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -16,18 +16,20 @@ const MAXIMUM_PACKET: usize = 16 * 1024 * 1024;
 const WAIT_TIMEOUT_SECONDS: usize = 8 * 3600;
 /// A session that is dropped says goodbye, within this.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// How long a holder's name in the connection attributes may be. By default the server keeps 512 bytes of attributes a session,
-/// names included, and drops what comes after.
+/// How long a holder's name in the session's mark may be.
 const MAXIMUM_HOLDER: usize = 200;
 
-/// Attribute with the cluster's UID.
-pub const ATTRIBUTE_CLUSTER: &str = "mysql_takeover_cluster";
-/// Attribute with the operator instance.
-pub const ATTRIBUTE_HOLDER: &str = "mysql_takeover_holder";
-/// Attribute with the claim's epoch.
-pub const ATTRIBUTE_EPOCH: &str = "mysql_takeover_epoch";
-/// Attribute with what the session is for.
-const ATTRIBUTE_PURPOSE: &str = "mysql_takeover_purpose";
+// Sessions are marked by user variables, which other sessions read in performance_schema.user_variables_by_thread. Connection
+// attributes would be the usual place, but the driver (mysql_async 0.37) announces them only after the request for TLS, and the
+// server goes by what came before: under TLS they are lost.
+/// Variable with the cluster's UID.
+pub const MARK_CLUSTER: &str = "mysql_takeover_cluster";
+/// Variable with the operator instance.
+pub const MARK_HOLDER: &str = "mysql_takeover_holder";
+/// Variable with the claim's epoch.
+pub const MARK_EPOCH: &str = "mysql_takeover_epoch";
+/// Variable with what the session is for.
+const MARK_PURPOSE: &str = "mysql_takeover_purpose";
 
 /// A connection that is closed within a bound, whatever state it is in when it is dropped. The driver alone would first read
 /// everything that is still to come, for ever where the server is frozen.
@@ -66,13 +68,8 @@ pub enum Name {
 }
 
 /// Connects and logs in. The caller bounds the time.
-async fn log_in(
-    call: Call<'_>,
-    endpoint: &Endpoint,
-    tag: Option<&Tag>,
-    name: Name,
-) -> Result<Connection, ServerError> {
-    let options = options(call, endpoint, tag, name)?;
+async fn log_in(call: Call<'_>, endpoint: &Endpoint, name: Name) -> Result<Connection, ServerError> {
+    let options = options(call, endpoint, name)?;
     Conn::new(options)
         .await
         .map(Connection::new)
@@ -88,7 +85,7 @@ pub async fn ask_once(
     limit: Duration,
 ) -> Result<Answer, ServerError> {
     within(call, limit, async {
-        let mut connection = log_in(call, endpoint, None, name).await?;
+        let mut connection = log_in(call, endpoint, name).await?;
         answered(call, endpoint, connection.ask(packet).await)
     })
     .await
@@ -115,14 +112,14 @@ pub async fn open(
     limit: Duration,
 ) -> Result<Opened, ServerError> {
     within(call, limit, async {
-        let mut connection = log_in(call, endpoint, Some(tag), Name::Verify).await?;
+        let mut connection = log_in(call, endpoint, Name::Verify).await?;
         let answer = connection.ask("SELECT CONNECTION_ID() AS id, @@version AS version").await;
         let answer = answered(call, endpoint, answer)?;
         let row = answer.row(0).ok_or_else(|| call.unreadable("no version"))?;
         let id = row.number("id").ok_or_else(|| call.unreadable("no connection id"))?;
         let version = row.text("version").unwrap_or_default();
         let dialect = Dialect::of(&version);
-        answered(call, endpoint, connection.ask(&settings(dialect, limit)).await)?;
+        answered(call, endpoint, connection.ask(&settings(call, dialect, tag, limit)?).await)?;
         Ok(Opened { connection, id, dialect, version })
     })
     .await
@@ -130,7 +127,7 @@ pub async fn open(
 
 /// An empty `sql_mode` is what quoting relies on; the system's time zone is what `innodb_trx.trx_started` is told in; a limit on
 /// the time of `SELECT` would end waits for transactions early.
-fn settings(dialect: Dialect, limit: Duration) -> String {
+fn settings(call: Call<'_>, dialect: Dialect, tag: &Tag, limit: Duration) -> Result<String, ServerError> {
     let lock_wait = limit.as_secs().clamp(1, 30);
     let mut settings = format!(
         "SET NAMES utf8mb4; SET SESSION sql_mode = '', autocommit = 1, time_zone = 'SYSTEM', \
@@ -139,7 +136,19 @@ fn settings(dialect: Dialect, limit: Duration) -> String {
     if dialect.supported() {
         settings.push_str(", max_execution_time = 0");
     }
-    settings
+    let holder: String = tag.holder.chars().take(MAXIMUM_HOLDER).collect();
+    let epoch = tag.epoch.to_string();
+    for (name, value) in [
+        (MARK_CLUSTER, tag.cluster_uid.as_str()),
+        (MARK_HOLDER, &holder),
+        (MARK_EPOCH, &epoch),
+        (MARK_PURPOSE, tag.purpose),
+    ] {
+        let value =
+            literal(value).map_err(|error| call.error(ServerErrorKind::Unreachable, error.to_string()))?;
+        settings.push_str(&format!(", @{name} = {value}"));
+    }
+    Ok(settings)
 }
 
 fn answered(
@@ -167,9 +176,9 @@ async fn within<T>(
     })
 }
 
-fn options(call: Call<'_>, endpoint: &Endpoint, tag: Option<&Tag>, name: Name) -> Result<Opts, ServerError> {
+fn options(call: Call<'_>, endpoint: &Endpoint, name: Name) -> Result<Opts, ServerError> {
     let address = endpoint.address;
-    let mut options = OptsBuilder::default()
+    let options = OptsBuilder::default()
         .ip_or_hostname(address.to_string())
         .resolved_ips(Some([address]))
         .tcp_port(endpoint.port)
@@ -186,23 +195,7 @@ fn options(call: Call<'_>, endpoint: &Endpoint, tag: Option<&Tag>, name: Name) -
         .max_allowed_packet(Some(MAXIMUM_PACKET))
         .wait_timeout(Some(WAIT_TIMEOUT_SECONDS))
         .ssl_opts(tls(call, &endpoint.tls, name)?);
-    if let Some(tag) = tag {
-        options = options.connect_attributes(attributes(tag));
-    }
     Ok(options.into())
-}
-
-fn attributes(tag: &Tag) -> HashMap<String, String> {
-    let holder = tag.holder.char_indices().nth(MAXIMUM_HOLDER).map_or(tag.holder.len(), |(end, _)| end);
-    [
-        ("program_name", "mysql-takeover".to_owned()),
-        (ATTRIBUTE_CLUSTER, tag.cluster_uid.clone()),
-        (ATTRIBUTE_HOLDER, tag.holder.get(..holder).unwrap_or_default().to_owned()),
-        (ATTRIBUTE_EPOCH, tag.epoch.to_string()),
-        (ATTRIBUTE_PURPOSE, tag.purpose.to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
 }
 
 /// Every switch is set for every mode; none is left to the driver's default.

@@ -62,8 +62,8 @@ pub struct TlsSettings {
     pub server_name: Option<String>,
 }
 
-/// Marks a session as ours by connection attributes, so that another operator instance can find it in
-/// `performance_schema.session_connect_attrs`.
+/// Marks a session as ours, by user variables, so that another operator instance can find it in
+/// `performance_schema.user_variables_by_thread`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     /// UID of the `MySQLCluster`.
@@ -76,7 +76,7 @@ pub struct Tag {
     pub purpose: &'static str,
 }
 
-/// A session found on a server that carries our attributes.
+/// A session found on a server that carries our marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorSession {
     /// Connection id.
@@ -195,7 +195,7 @@ pub trait Session: Send + 'static {
     /// Events that are enabled.
     fn enabled_events(&mut self) -> impl Future<Output = Result<Vec<EventIdentity>, ServerError>> + Send;
 
-    /// Sessions on this server that carry the attributes of [`Tag`], without this one.
+    /// Sessions on this server that carry the marks of [`Tag`], without this one.
     fn operator_sessions(&mut self)
     -> impl Future<Output = Result<Vec<OperatorSession>, ServerError>> + Send;
 

@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::client::MysqlSession;
-use super::connect::{ATTRIBUTE_CLUSTER, ATTRIBUTE_EPOCH, ATTRIBUTE_HOLDER};
+use super::connect::{MARK_CLUSTER, MARK_EPOCH, MARK_HOLDER};
 use super::errors::NO_SUCH_THREAD;
 use super::port::{OperatorSession, ServerError, ServerErrorKind};
 use super::quote;
@@ -66,9 +66,9 @@ impl MysqlSession {
     pub(super) async fn read_operator_sessions(&mut self) -> Result<Vec<OperatorSession>, ServerError> {
         const ACTION: &str = "list sessions of operator instances";
         let packet = format!(
-            "SELECT processlist_id AS id, attr_name AS name, attr_value AS value \
-             FROM performance_schema.session_connect_attrs \
-             WHERE attr_name IN ('{ATTRIBUTE_CLUSTER}', '{ATTRIBUTE_HOLDER}', '{ATTRIBUTE_EPOCH}')"
+            "SELECT t.processlist_id AS id, v.variable_name AS name, CAST(v.variable_value AS CHAR) AS value \
+             FROM performance_schema.user_variables_by_thread v JOIN performance_schema.threads t USING (thread_id) \
+             WHERE v.variable_name IN ('{MARK_CLUSTER}', '{MARK_HOLDER}', '{MARK_EPOCH}')"
         );
         let answer = self.packet(ACTION, self.limit, &packet).await?;
         let mut sessions: BTreeMap<u64, BTreeMap<String, String>> = BTreeMap::new();
@@ -77,23 +77,23 @@ impl MysqlSession {
                 sessions.entry(id).or_default().insert(name, row.text("value").unwrap_or_default());
             }
         }
-        // If the server does not even show our own attributes, then an empty list would be a lie.
+        // If the server does not even show our own marks, then an empty list would be a lie.
         if sessions.remove(&self.id).is_none() {
             return Err(self.call(ACTION).error(
                 ServerErrorKind::Refused,
-                "the server does not keep connection attributes, so other operator instances cannot be seen; \
-                 set performance_schema=ON and performance_schema_session_connect_attrs_size=512 or more",
+                "the server does not show the marks of sessions, so other operator instances cannot be seen; \
+                 set performance_schema=ON and grant SELECT on performance_schema.* to the operator",
             ));
         }
         Ok(sessions
             .into_iter()
-            .filter_map(|(connection, mut attributes)| {
+            .filter_map(|(connection, mut marks)| {
                 Some(OperatorSession {
                     connection,
-                    cluster_uid: attributes.remove(ATTRIBUTE_CLUSTER)?,
-                    holder: attributes.remove(ATTRIBUTE_HOLDER).unwrap_or_default(),
+                    cluster_uid: marks.remove(MARK_CLUSTER)?,
+                    holder: marks.remove(MARK_HOLDER).unwrap_or_default(),
                     // Anybody may call itself an operator; what is no epoch is older than all.
-                    epoch: attributes.remove(ATTRIBUTE_EPOCH).and_then(|text| text.parse().ok()).unwrap_or(0),
+                    epoch: marks.remove(MARK_EPOCH).and_then(|text| text.parse().ok()).unwrap_or(0),
                 })
             })
             .collect())

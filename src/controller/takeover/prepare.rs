@@ -22,8 +22,16 @@ use tokio::time::Instant;
 
 /// How often a preflight that waits for transactions looks again.
 const PREFLIGHT_PAUSE: Duration = Duration::from_millis(500);
-/// A wait for the old primary's set that ends within this proves that the new primary keeps up.
-const KEEPS_UP: Duration = Duration::from_millis(100);
+/// A wait for the old primary's set that ends within this proves that the new primary keeps up: the frozen wait will be
+/// about as long.
+const KEEPS_UP: Duration = Duration::from_millis(10);
+/// Where the servers cannot do that well for so long, ten times as much will do.
+const CONTENT_AFTER: Duration = Duration::from_secs(3);
+
+/// What is short enough a wait, so long after the first.
+fn short_enough(tried_for: Duration) -> Duration {
+    if tried_for < CONTENT_AFTER { KEEPS_UP } else { KEEPS_UP * 10 }
+}
 
 /// The two instances, and why the second.
 pub(super) struct Pair {
@@ -121,7 +129,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         else {
             return Err(Stop::Later(Duration::from_millis(200)));
         };
-        let mut rounds = 0;
+        let (mut rounds, first) = (0, Instant::now());
         loop {
             self.check_stopped().await?;
             rounds += 1;
@@ -133,7 +141,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             }
             .await;
             match outcome {
-                Ok((true, took)) if took <= KEEPS_UP => {
+                Ok((true, took)) if took <= short_enough(first.elapsed()) => {
                     let message = format!(
                         "{} applied everything within {:.1} ms, in round {rounds}",
                         pair.new,

@@ -1,0 +1,184 @@
+//! A topology of real servers behind a real API server, with the real operator beside it.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use anyhow::{Context as _, Result};
+use kube::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use lab::load::{ClientKind, Clients, Login, Running, Scenario};
+use lab::loopback::Block;
+use lab::mysqld::{Server, Topology, TopologyOptions};
+use lab::operator::{Operator, Options};
+use lab::resources::{self, TakeoverStatus};
+use lab::small::{SmallTier, TestNamespace, pod_for, write_secret};
+use lab::{control_plane, tools};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Name of the cluster in every world.
+pub const CLUSTER: &str = "db";
+/// Bound on everything that is waited for.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Servers, their Pods and Secrets, a `MySQLCluster`, and the operator.
+pub struct World {
+    /// The operator; `None` while it is stopped.
+    pub operator: Option<Operator>,
+    /// The servers.
+    pub topology: Topology,
+    /// Where the resources are.
+    pub namespace: TestNamespace,
+    /// The control plane.
+    pub tier: &'static SmallTier,
+    restarts: std::cell::Cell<u32>,
+}
+
+impl World {
+    /// `servers` servers, the first primary, the operator running, `TakeoverReady`.
+    pub async fn start(servers: u8) -> Result<Self> {
+        Self::start_with(servers, |_| {}).await
+    }
+
+    /// The same with a changed `MySQLCluster` spec.
+    pub async fn start_with(servers: u8, change: impl FnOnce(&mut Value)) -> Result<Self> {
+        let mut world = Self::without_operator(servers, change).await?;
+        world.start_operator().await?;
+        world.wait_until_ready().await?;
+        Ok(world)
+    }
+
+    /// Everything but the operator.
+    pub async fn without_operator(servers: u8, change: impl FnOnce(&mut Value)) -> Result<Self> {
+        let tier = SmallTier::shared().await?;
+        let namespace = tier.namespace("takeover").await?;
+        control_plane::apply(&namespace.client, &lab::operator::definitions(&program())?, None).await?;
+        let mysql = tools::find_mysql()?;
+        let topology = Topology::start(
+            &tier.run,
+            &mysql,
+            TopologyOptions::new(format!("{}-{CLUSTER}", namespace.name), servers),
+        )
+        .await?;
+        write_secret(&namespace, "operator", &topology.accounts.operator).await?;
+        write_secret(&namespace, "replication", &topology.accounts.replication).await?;
+        for server in &topology.servers {
+            pod_for(&namespace, server, CLUSTER).await?;
+        }
+        let mut cluster = json!({
+            "apiVersion": "mysql-takeover.io/v1alpha1",
+            "kind": "MySQLCluster",
+            "metadata": {"name": CLUSTER},
+            "spec": {
+                "discovery": {"selector": {"matchLabels": {"app": CLUSTER}}},
+                "credentials": {"secretRef": {"name": "operator"}},
+                "replicationCredentials": {"secretRef": {"name": "replication"}},
+                "tls": {"mode": "Required"},
+            },
+        });
+        change(&mut cluster["spec"]);
+        control_plane::apply(&namespace.client, &cluster.to_string(), Some(&namespace.name)).await?;
+        Ok(Self { operator: None, topology, namespace, tier, restarts: std::cell::Cell::new(0) })
+    }
+
+    /// Starts the operator, or another one after it was stopped.
+    pub async fn start_operator(&mut self) -> Result<()> {
+        self.restarts.set(self.restarts.get() + 1);
+        let options = Options {
+            program: program(),
+            name: format!("operator-{}-{}", self.namespace.name, self.restarts.get()),
+            kubeconfig: self.tier.control_plane.admin_kubeconfig().to_owned(),
+            namespace: self.namespace.name.clone(),
+            address: Block::pick(8080)?.address(1),
+            arguments: vec!["--probe-period-seconds=1".to_owned()],
+        };
+        self.operator = Some(Operator::start(&self.tier.run, &options).await?);
+        Ok(())
+    }
+
+    /// Waits for `TakeoverReady`.
+    pub async fn wait_until_ready(&self) -> Result<()> {
+        resources::wait_for_condition(&self.clusters(), CLUSTER, "TakeoverReady", LIMIT).await.map(drop)
+    }
+
+    /// The `MySQLCluster`s.
+    pub fn clusters(&self) -> Api<DynamicObject> {
+        resources::clusters(&self.namespace.client, &self.namespace.name)
+    }
+
+    /// The `MasterTakeover`s.
+    pub fn takeovers(&self) -> Api<DynamicObject> {
+        resources::takeovers(&self.namespace.client, &self.namespace.name)
+    }
+
+    /// Name of the Pod of a server.
+    pub fn name(&self, number: usize) -> String {
+        self.topology.servers[number].name()
+    }
+
+    /// A server.
+    pub fn server(&self, number: usize) -> &Server {
+        &self.topology.servers[number]
+    }
+
+    /// Applies a `MasterTakeover` to server `new`, with more fields of its spec.
+    pub async fn apply(&self, name: &str, new: usize, more: Value) -> Result<()> {
+        let mut spec = json!({"clusterRef": {"name": CLUSTER}, "newPrimary": self.name(new)});
+        if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
+            spec.extend(more);
+        }
+        self.apply_spec(name, spec).await
+    }
+
+    /// Applies a `MasterTakeover` with this spec.
+    pub async fn apply_spec(&self, name: &str, spec: Value) -> Result<()> {
+        let manifest = json!({
+            "apiVersion": "mysql-takeover.io/v1alpha1", "kind": "MasterTakeover",
+            "metadata": {"name": name}, "spec": spec,
+        });
+        control_plane::apply(&self.namespace.client, &manifest.to_string(), Some(&self.namespace.name)).await
+    }
+
+    /// Changes fields of a `MasterTakeover`'s spec.
+    pub async fn patch(&self, name: &str, spec: Value) -> Result<()> {
+        let patch = json!({"spec": spec});
+        self.takeovers()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .context("patch")?;
+        Ok(())
+    }
+
+    /// Waits until a takeover has ended.
+    pub async fn ended(&self, name: &str) -> Result<TakeoverStatus> {
+        resources::follow_takeover(&self.takeovers(), name, LIMIT, |_| {}).await
+    }
+
+    /// Clients that write to all servers in turn, and the observer.
+    pub async fn clients(&self, kind: ClientKind, count: u32) -> Result<Running> {
+        let servers: Vec<_> = self.topology.servers.iter().map(lab::load::Server::from).collect();
+        let addresses = servers.iter().map(|server| server.address).collect();
+        let login = Login::of(&self.topology.accounts.application, false);
+        let running = Scenario::new(servers, login, "writes")
+            .clients(Clients::new(kind, count, addresses))
+            .start()
+            .await?;
+        running.wait_for_acknowledgements(50).await?;
+        Ok(running)
+    }
+}
+
+/// The operator's program.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_mysql-takeover"))
+}
+
+/// The reason of `Succeeded`.
+pub fn reason(status: &TakeoverStatus) -> String {
+    status.succeeded().map(|condition| condition.reason.clone()).unwrap_or_default()
+}
+
+/// The message of `Succeeded`.
+pub fn message(status: &TakeoverStatus) -> String {
+    status.succeeded().map(|condition| condition.message.clone()).unwrap_or_default()
+}
