@@ -2,7 +2,7 @@
 
 use crate::controller::{Clock, Context, Gates, Settings, wiring};
 use crate::kubernetes::KubeApi;
-use crate::kubernetes::client::configured;
+use crate::kubernetes::connect;
 use crate::mysql::MysqlServers;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
@@ -66,9 +66,9 @@ impl Arguments {
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level).context("--log-level")?;
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         if self.log_format == "json" {
-            logs.json().init()
+            logs.json().init();
         } else {
-            logs.init()
+            logs.init();
         }
         let config =
             kube::Config::infer().await.context("find the API server: no kubeconfig, and not in a Pod")?;
@@ -77,7 +77,7 @@ impl Arguments {
         let stop = CancellationToken::new();
         let context = Context {
             kubernetes: KubeApi::new(client.clone(), &holder),
-            servers: MysqlServers::default(),
+            servers: MysqlServers,
             settings: Settings {
                 probe_period: Duration::from_secs(self.probe_period_seconds.into()),
                 ..Settings::default()
