@@ -70,9 +70,7 @@ impl Arguments {
         } else {
             logs.init();
         }
-        let config =
-            kube::Config::infer().await.context("find the API server: no kubeconfig, and not in a Pod")?;
-        let client = kube::Client::try_from(configured(config)).context("make a client of the API server")?;
+        let client = connect::client(&connect::configuration(&connect::Target::default()).await?)?;
         let holder = format!("{}_{}", self.identity, uuid::Uuid::new_v4());
         let stop = CancellationToken::new();
         let context = Context {
