@@ -34,7 +34,7 @@ pub fn configure(layout: &Layout, plugins: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Understood by containerd 1.6 to 2.x.
+/// Understood by containerd 1.6 to 2.x; tried with 1.6.20, 1.7.24 and 2.1.9.
 fn configuration(networks: &Path, plugins: &Path, snapshotter: &str) -> String {
     let sandbox = catalog::PAUSE;
     let (networks, plugins) = (networks.display(), plugins.display());

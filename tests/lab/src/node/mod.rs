@@ -99,6 +99,10 @@ impl Node {
     ///
     /// What a start that fails or is dropped half-way has made is ended with `run`.
     pub async fn start(run: Run, options: Options) -> Result<Self> {
+        ensure!(
+            nix::unistd::geteuid().is_root(),
+            "a node needs root: it makes namespaces, mounts and containers (the small tier does not)"
+        );
         let progress = Progress::start();
         let run = Arc::new(run);
         let layout = Layout::new(run.path())?;

@@ -1,11 +1,15 @@
 //! Links, addresses and routes of the node and of the second node. There is no way out of these namespaces.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 
 use super::command::Short;
 use super::layout::{BRIDGE, Layout, NODE_ADDRESS, NODE_PREFIX, POD_RANGE, SECOND_ADDRESS, SERVICE_RANGE};
 use super::namespace::Room;
 
+/// Whether iptables sees what passes a bridge.
+const BRIDGE_FILTER: &str = "net/bridge/bridge-nf-call-iptables";
 /// The second node's end of the cable.
 const SECOND_LINK: &str = "node0";
 
@@ -22,7 +26,13 @@ pub async fn arrange_node(room: &Room) -> Result<()> {
         run(batch).await?;
         // Traffic between Pods passes a bridge, where Service addresses are rewritten only if iptables sees it.
         set("net/ipv4/ip_forward", "1").await?;
-        set("net/bridge/bridge-nf-call-iptables", "1").await
+        if !Path::new("/proc/sys").join(BRIDGE_FILTER).exists() {
+            // A module on most machines, loaded by whoever needs it first. Where it cannot be loaded, the next line says so.
+            let _ = Short::new("modprobe", ["br_netfilter"]).output().await;
+        }
+        set(BRIDGE_FILTER, "1")
+            .await
+            .context("the kernel needs its module br_netfilter: modprobe br_netfilter")
     })
     .await
     .context("cannot arrange the node's network")
@@ -58,7 +68,5 @@ async fn run(batch: String) -> Result<()> {
 
 /// Sets a sysctl of the namespace that the caller is in.
 async fn set(key: &str, value: &str) -> Result<()> {
-    tokio::fs::write(format!("/proc/sys/{key}"), value)
-        .await
-        .with_context(|| format!("cannot set {key} (is the kernel's bridge filter there?)"))
+    tokio::fs::write(format!("/proc/sys/{key}"), value).await.with_context(|| format!("cannot set {key}"))
 }
