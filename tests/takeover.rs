@@ -34,3 +34,91 @@ async fn there_and_back_under_load() -> Result<()> {
     }
     running.finish().await?.verify()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_so_already_changes_nothing() -> Result<()> {
+    let world = World::start(3).await?;
+    let epoch = world.epoch().await?;
+    world.apply("same", 0, json!({})).await?;
+    assert_eq!(reason(&world.ended("same").await?), "AlreadySatisfied");
+    world.apply_spec("away", json!({"clusterRef": {"name": "db"}, "oldPrimary": world.name(2)})).await?;
+    assert_eq!(reason(&world.ended("away").await?), "AlreadySatisfied");
+    world.apply("guard", 1, json!({"oldPrimary": world.name(2)})).await?;
+    let status = world.ended("guard").await?;
+    assert_eq!(reason(&status), "PreconditionFailed");
+    assert_eq!(world.condition(&status, "Stalled"), "True");
+    world.apply("late", 1, json!({"notAfterTime": "2020-01-01T00:00:00Z"})).await?;
+    assert_eq!(reason(&world.ended("late").await?), "Expired");
+    assert_eq!(world.epoch().await?, epoch, "nobody claimed the cluster");
+    assert!(world.server(0).is_writable().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_the_plan_and_changes_nothing() -> Result<()> {
+    let world = World::start(3).await?;
+    world.apply("plan", 1, json!({"mode": "DryRun"})).await?;
+    let status = world.ended("plan").await?;
+    assert_eq!(reason(&status), "DryRunPassed", "{}", message(&status));
+    let resource = world.takeovers().get("plan").await?;
+    assert_eq!(resource.data["status"]["plan"].as_array().map(Vec::len), Some(12));
+    assert!(resource.data["status"]["expectedOutageMilliseconds"].as_i64().is_some());
+    assert!(world.server(0).is_writable().await?);
+    assert!(!world.server(1).is_writable().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_chosen_and_the_old_primary_left_stopped() -> Result<()> {
+    let world = World::start_with(3, |spec| {
+        spec["promotionRules"] = json!([]);
+    })
+    .await?;
+    let running = world.clients(ClientKind::Drop, 2).await?;
+    let spec =
+        json!({"clusterRef": {"name": "db"}, "oldPrimary": world.name(0), "demotedPrimary": "LeaveStopped"});
+    world.apply_spec("leave", spec).await?;
+    let status = world.ended("leave").await?;
+    assert_eq!(reason(&status), "Promoted", "{}", message(&status));
+    let threads = "SELECT CONCAT(SERVICE_STATE) FROM performance_schema.replication_connection_status";
+    assert_eq!(world.server(0).value(threads).await?, "OFF");
+    let source = "SELECT CONCAT(COUNT(*)) FROM performance_schema.replication_connection_configuration";
+    assert_eq!(world.server(0).value(source).await?, "1", "its source is set");
+    let report = running.finish().await?;
+    assert_eq!((report.missing(), report.overlap_samples()), (0, 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_comes_back_does_not_fire_again() -> Result<()> {
+    let world = World::start(3).await?;
+    world.apply("once", 1, json!({})).await?;
+    assert_eq!(reason(&world.ended("once").await?), "Promoted");
+    world.wait_until_ready().await?;
+    world.apply("back", 0, json!({})).await?;
+    assert_eq!(reason(&world.ended("back").await?), "Promoted");
+    world.delete("once").await?;
+    world.apply("once", 1, json!({})).await?;
+    assert_eq!(reason(&world.ended("once").await?), "AlreadyExecuted");
+    assert!(world.server(0).is_writable().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takeovers_of_one_cluster_wait_their_turn() -> Result<()> {
+    let mut world = World::without_operator(3, |_| {}).await?;
+    world.apply("first", 1, json!({})).await?;
+    world.wait_for_the_next_second().await;
+    world.apply("second", 2, json!({})).await?;
+    world.wait_for_the_next_second().await;
+    world.apply("held", 0, json!({"suspend": true})).await?;
+    world.start_operator().await?;
+    assert_eq!(reason(&world.ended("first").await?), "Promoted");
+    let second = world.ended("second").await?;
+    assert_eq!(reason(&second), "Promoted", "{}", message(&second));
+    assert_eq!(second.old_primary, Some(world.name(1)));
+    world.until_reason("held", "Suspended").await?;
+    world.patch("held", json!({"suspend": false})).await?;
+    assert_eq!(reason(&world.ended("held").await?), "Promoted");
+    Ok(())
+}

@@ -11,6 +11,7 @@ use lab::mysqld::{Server, Topology, TopologyOptions};
 use lab::operator::{Operator, Options};
 use lab::resources::{self, TakeoverStatus};
 use lab::small::{SmallTier, TestNamespace, pod_for, write_secret};
+use lab::wait::{Look, until};
 use lab::{control_plane, tools};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -152,6 +153,72 @@ impl World {
     /// Waits until a takeover has ended.
     pub async fn ended(&self, name: &str) -> Result<TakeoverStatus> {
         resources::follow_takeover(&self.takeovers(), name, LIMIT, |_| {}).await
+    }
+
+    /// Deletes a takeover and waits until it is gone.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.takeovers().delete(name, &kube::api::DeleteParams::default()).await?;
+        let (every, takeovers) = (Duration::from_millis(50), self.takeovers());
+        until(&format!("deletion of {name}"), LIMIT, every, async || {
+            Ok(match takeovers.get_opt(name).await? {
+                None => Look::Ready(()),
+                Some(_) => Look::NotYet("still there".to_owned()),
+            })
+        })
+        .await
+    }
+
+    /// The cluster's highest epoch.
+    pub async fn epoch(&self) -> Result<i64> {
+        let cluster = self.clusters().get(CLUSTER).await?;
+        Ok(cluster.data["status"]["takeoverEpoch"].as_i64().unwrap_or_default())
+    }
+
+    /// Status of a condition.
+    pub fn condition(&self, status: &TakeoverStatus, kind: &str) -> String {
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.kind == kind)
+            .map(|condition| condition.status.clone())
+            .unwrap_or_default()
+    }
+
+    /// Waits until `Succeeded` has this reason.
+    pub async fn until_reason(&self, name: &str, wanted: &str) -> Result<()> {
+        let (every, takeovers) = (Duration::from_millis(50), self.takeovers());
+        until(&format!("{name} to be {wanted}"), LIMIT, every, async || {
+            let status: TakeoverStatus = resources::status(&takeovers.get(name).await?)?;
+            let reason = reason(&status);
+            Ok(if reason == wanted {
+                Look::Ready(())
+            } else {
+                Look::NotYet(format!("{reason}: {}", message(&status)))
+            })
+        })
+        .await
+    }
+
+    /// Waits until a step is in this state.
+    pub async fn until_step(&self, name: &str, step: &str, state: &str) -> Result<()> {
+        let (every, takeovers) = (Duration::from_millis(5), self.takeovers());
+        until(&format!("{step} of {name} to be {state}"), LIMIT, every, async || {
+            let status: TakeoverStatus = resources::status(&takeovers.get(name).await?)?;
+            let found = status.steps.iter().find(|found| found.name == step).map(|found| found.state.clone());
+            Ok(if found.as_deref() == Some(state) {
+                Look::Ready(())
+            } else {
+                Look::NotYet(format!("{found:?}"))
+            })
+        })
+        .await
+    }
+
+    /// Creation times are whole seconds: what is applied after this is younger than what was applied before.
+    pub async fn wait_for_the_next_second(&self) {
+        let now = jiff::Timestamp::now();
+        let left = 1_010 - i64::from(now.subsec_millisecond());
+        tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(1_000))).await;
     }
 
     /// Clients that write to all servers in turn, and the observer.

@@ -27,10 +27,17 @@ const PREFLIGHT_PAUSE: Duration = Duration::from_millis(500);
 const KEEPS_UP: Duration = Duration::from_millis(10);
 /// Where the servers cannot do that well for so long, ten times as much will do.
 const CONTENT_AFTER: Duration = Duration::from_secs(3);
+/// Where they cannot do that either, a quarter of the write-outage budget will: the user said how much may be spent.
+const BUDGET_AFTER: Duration = Duration::from_secs(10);
 
 /// What is short enough a wait, so long after the first.
-fn short_enough(tried_for: Duration) -> Duration {
-    if tried_for < CONTENT_AFTER { KEEPS_UP } else { KEEPS_UP * 10 }
+fn short_enough(tried_for: Duration, budget_seconds: i32) -> Duration {
+    let quarter = Duration::from_secs(u64::try_from(budget_seconds).unwrap_or(1)) / 4;
+    match tried_for {
+        early if early < CONTENT_AFTER => KEEPS_UP,
+        later if later < BUDGET_AFTER => (KEEPS_UP * 10).min(quarter),
+        _ => quarter,
+    }
 }
 
 /// The two instances, and why the second.
@@ -141,7 +148,9 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             }
             .await;
             match outcome {
-                Ok((true, took)) if took <= short_enough(first.elapsed()) => {
+                Ok((true, took))
+                    if took <= short_enough(first.elapsed(), self.limits.catch_up_deadline_seconds) =>
+                {
                     let message = format!(
                         "{} applied everything within {:.1} ms, in round {rounds}",
                         pair.new,
