@@ -3,6 +3,7 @@
 
 mod helm;
 mod on_server;
+mod rights;
 
 use helm::{DEFAULT, Rendered, chart, golden_rules, repository, values_file};
 use serde_json::{Value, json};
