@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 pub use paint::{Paint, table};
@@ -59,9 +59,8 @@ pub async fn run(options: Options) -> Result<()> {
 }
 
 async fn on_own_node(options: &Options) -> Result<()> {
-    let progress = Progress::start();
     let node_options = node::Options::installed(images()?, false)?;
-    progress.done("images of the operator and of MySQL are written");
+    let progress = Progress::start();
     let node = Node::start(Run::create("demo", Lifetime::kept_if(options.keep))?, node_options).await?;
     let access = node.access().clone();
     let inside = access.clone();
@@ -162,6 +161,11 @@ async fn play(
     write_json(&status, &report)?;
     ended?;
     report.verify().context("the takeover broke a promise")?;
+    ensure!(status.write_outage().is_some(), "the operator did not tell the write outage that it saw");
+    for kind in [ClientKind::Keep, ClientKind::PerWrite] {
+        let seen = report.outages(kind).first().is_some_and(|outage| outage.any.is_some());
+        ensure!(seen, "no client that {kind} wrote before and after the takeover");
+    }
     show.verdict();
     Ok(())
 }
