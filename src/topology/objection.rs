@@ -208,7 +208,10 @@ impl Objection {
             }
             Self::SemiSyncSource => "has rpl_semi_sync_source_enabled on".to_owned(),
             Self::PurgedGap(names) => {
-                format!("has purged transactions from its binary log that {} still need", list(names))
+                format!(
+                    "has purged transactions from its binary log that are still needed by {}",
+                    list(names)
+                )
             }
             Self::Newer { version, than } => {
                 let than: Vec<String> =

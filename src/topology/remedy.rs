@@ -1,5 +1,6 @@
 //! What to do about each objection. No figures: remedies also stand in a status that is written on transitions only.
 
+use super::facts::ThreadState;
 use super::objection::{Objection, Thread, UnsupportedReplication, Upstream};
 
 /// Errors of a receiver whose source purged what it needs.
@@ -20,7 +21,10 @@ impl Objection {
             Self::AccessDenied(_) => format!(
                 "Compare the Secret of `spec.credentials` with the account on {name}; config/mysql/operator-account.sql creates it. An account made with sql_log_bin=0 exists on one server only."
             ),
-            Self::UnsupportedServer { .. } => {
+            Self::UnsupportedServer { mariadb: true, .. } => {
+                format!("Take the Pod {name} out of `spec.discovery.selector`.")
+            }
+            Self::UnsupportedServer { mariadb: false, .. } => {
                 format!("Upgrade {name}, or take its Pod out of `spec.discovery.selector`.")
             }
             Self::UnsupportedReplication(what) => what.remedy(name),
@@ -28,13 +32,15 @@ impl Objection {
                 "Run the GRANT statements of config/mysql/operator-account.sql on {primary}; they replicate."
             ),
             Self::GtidModeOff => format!(
-                "Switch GTIDs on while the servers run: on every instance, in this order, `SET GLOBAL enforce_gtid_consistency=ON`, then gtid_mode `OFF_PERMISSIVE`, `ON_PERMISSIVE`, `ON`. Write both into the configuration of {name}."
+                "Follow \"Enabling GTID Transactions Online\" in MySQL's manual: enforce_gtid_consistency, then gtid_mode OFF_PERMISSIVE, ON_PERMISSIVE and ON, each step on every instance before the next. Write both into the configuration of {name}."
             ),
             Self::GtidConsistencyOff => format!(
                 "On {name}: `SET GLOBAL enforce_gtid_consistency=WARN`, look for warnings in its error log, then `ON`, and write it into its configuration."
             ),
             Self::NotDirect(upstream) => upstream.remedy(name, primary),
-            Self::ThreadDown { thread, error, .. } => broken(*thread, error.as_ref(), name, primary),
+            Self::ThreadDown { thread, state, error } => {
+                broken(*thread, *state, error.as_ref(), name, primary)
+            }
             Self::LagUnknown => format!("Run `SHOW REPLICA STATUS` on {name} and cure what it shows."),
             Self::Lagging { .. } => format!(
                 "Wait until {name} has caught up, or find what it is busy with: `SHOW PROCESSLIST` and `performance_schema.replication_applier_status_by_worker` there."
@@ -80,9 +86,12 @@ impl Objection {
 impl UnsupportedReplication {
     fn remedy(&self, name: &str) -> String {
         match self {
-            Self::SeveralChannels(_) | Self::Group => {
-                format!("Take the Pod {name} out of `spec.discovery.selector`, or do without.")
-            }
+            Self::SeveralChannels(_) => format!(
+                "Remove the channels that are not needed (`STOP REPLICA; RESET REPLICA ALL FOR CHANNEL '…'` on {name}), or take the Pod out of `spec.discovery.selector`."
+            ),
+            Self::Group => format!(
+                "Move the primary of a group with the means of Group Replication, and take the Pod {name} out of `spec.discovery.selector`."
+            ),
             Self::NamedChannel(channel) => format!(
                 "On {name}: `STOP REPLICA; RESET REPLICA ALL FOR CHANNEL '{channel}'`, then `CHANGE REPLICATION SOURCE TO …` without a channel."
             ),
@@ -109,7 +118,13 @@ impl Upstream {
     }
 }
 
-fn broken(thread: Thread, error: Option<&(i64, String)>, name: &str, primary: &str) -> String {
+fn broken(
+    thread: Thread,
+    state: ThreadState,
+    error: Option<&(i64, String)>,
+    name: &str,
+    primary: &str,
+) -> String {
     match (thread, error) {
         (Thread::Receiver, Some((number, _))) if PURGED.contains(number) => format!(
             "Its source has purged binary logs that {name} still needs: build {name} anew from {primary}."
@@ -125,8 +140,11 @@ fn broken(thread: Thread, error: Option<&(i64, String)>, name: &str, primary: &s
         (Thread::Applier, Some(_)) => format!(
             "Look at `performance_schema.replication_applier_status_by_worker` on {name} and cure the error, then `START REPLICA`. If its data differ from those of {primary}, build it anew."
         ),
-        (Thread::Receiver | Thread::Applier, None) => {
-            format!("`START REPLICA` on {name}, if nobody stopped it on purpose.")
-        }
+        (Thread::Receiver | Thread::Applier, None) => match state {
+            ThreadState::Stopped => format!("`START REPLICA` on {name}, if nobody stopped it on purpose."),
+            ThreadState::Connecting | ThreadState::Running => {
+                format!("Run `SHOW REPLICA STATUS` on {name}: can it reach its source?")
+            }
+        },
     }
 }

@@ -105,7 +105,12 @@ fn sessions(scene: &Scene<'_>, primary: &str, activity: &Activity, findings: &mu
             "The freeze, and with it every new write, waits for those that write; the others would be ended.",
             statements,
         ),
-        (Code::LongTransaction, "long transaction", "It would be rolled back.", transactions),
+        (
+            Code::LongTransaction,
+            "long transaction",
+            "Transactions that are open at the freeze are rolled back.",
+            transactions,
+        ),
     ] {
         if sessions.is_empty() {
             continue;

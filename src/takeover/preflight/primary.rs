@@ -4,6 +4,7 @@ use super::{Code, Findings, Scene};
 use crate::api::journal::ReadOnly;
 use crate::api::takeover::Severity;
 use crate::topology::examine::{as_primary, supported};
+use crate::topology::objection::{Objection, UnsupportedReplication};
 use crate::topology::wording::{brief, list};
 use crate::topology::{Instance, Primary, ServerFacts};
 
@@ -117,12 +118,8 @@ fn replicates(scene: &Scene<'_>, primary: &Instance, facts: &ServerFacts, findin
         findings.add(Code::TopologyUnsupported, Severity::Error, Some(name), message, remedy);
     };
     if facts.group_replication {
-        return add(
-            format!("{name} is a member of a replication group, which is not supported."),
-            format!(
-                "Move its primary with the means of Group Replication, and take {name} out of `spec.discovery.selector`."
-            ),
-        );
+        let group = Objection::UnsupportedReplication(UnsupportedReplication::Group);
+        return add(format!("{name} {group}."), group.remedy(name, Some(name)));
     }
     let sources: Vec<String> = facts
         .channels

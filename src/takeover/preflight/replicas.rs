@@ -82,7 +82,8 @@ pub(super) fn add(
     let (code, severity) = classify(objection, scene.is_target(instance), by_policy);
     let mut remedy = objection.remedy(name, scene.primary_name());
     let left_behind = matches!(code, Code::InstanceUnreachable | Code::ReplicaBroken | Code::ReplicaLagging);
-    if left_behind && severity == Severity::Error && !hands_over(scene, instance) {
+    // Where nobody knows who is primary, it may be this one.
+    if left_behind && severity == Severity::Error && scene.primary.is_some() {
         remedy.push_str(" Or go without it: `replicaPolicy: BestEffort`.");
     }
     findings.add(code, severity, Some(name), format!("{name} {objection}."), remedy);

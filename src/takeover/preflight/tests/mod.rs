@@ -197,7 +197,7 @@ fn messages_say_what_and_remedies_what_to_do() {
     );
     assert_eq!(
         message(Code::LongTransaction),
-        "db-0: 7 long transactions: connection 1 (app, 9 s, 1 row changed), connection 2 (app, 9 s, 1 row changed), connection 3 (app, 9 s, 1 row changed), connection 4 (app, 9 s, 1 row changed), connection 5 (app, 9 s, 1 row changed) and 2 more. It would be rolled back."
+        "db-0: 7 long transactions: connection 1 (app, 9 s, 1 row changed), connection 2 (app, 9 s, 1 row changed), connection 3 (app, 9 s, 1 row changed), connection 4 (app, 9 s, 1 row changed), connection 5 (app, 9 s, 1 row changed) and 2 more. Transactions that are open at the freeze are rolled back."
     );
 }
 
