@@ -52,7 +52,13 @@ fn each_state_says_what_is_wrong_and_what_to_do() {
             "Refuses the operator's account",
             "`spec.credentials`",
         ),
-        (|t| t.facts(1).mariadb = true, Role::Unknown, State::Broken, "Runs MariaDB", "Upgrade"),
+        (
+            |t| t.facts(1).mariadb = true,
+            Role::Unknown,
+            State::Broken,
+            "Runs MariaDB",
+            "`spec.discovery.selector`",
+        ),
         (
             |t| t.channel(1).seconds_behind = Some(60),
             Role::Replica,

@@ -93,11 +93,11 @@ fn counts_and_picks_a_server() {
 }
 
 #[test]
-fn a_million_intervals_are_no_trouble() {
-    let numbers: Vec<String> = (1..=1_000_000_u64).map(|number| (number * 2).to_string()).collect();
+fn many_intervals_are_no_trouble() {
+    let numbers: Vec<String> = (1..=200_000_u64).map(|number| (number * 2).to_string()).collect();
     let many = set(&format!("{A}:{}", numbers.join(":")));
-    let all = set(&format!("{A}:1-2000000"));
-    assert_eq!(many.count(), 1_000_000);
+    let all = set(&format!("{A}:1-400000"));
+    assert_eq!(many.count(), 200_000);
     assert!(all.contains(&many));
     assert_eq!(all.subtract(&many).union(&many), all);
 }

@@ -227,6 +227,22 @@ fn no_data_and_no_statement_leaks() {
     assert!(text.contains("1062") && !text.contains("a@b.c") && !text.contains("INSERT"), "{text}");
 }
 
+/// The condition `TakeoverReady` repeats remedies, and its status is written on transitions only.
+#[test]
+fn remedies_hold_no_figures_that_change() {
+    let remedies = |tick: u8| {
+        let mut world = World::default();
+        world.topology.channel(1).seconds_behind = Some(60 + i64::from(tick));
+        world.topology.channel(2).receiver_error = Some((2003, format!("attempt {tick}")));
+        world.topology.executed(1, &format!("1-{}", 150 + u64::from(tick)));
+        world.activity().transactions.push(transaction(u64::from(tick), 60 + i64::from(tick)));
+        world.activity().prepared_xa = i64::from(tick);
+        world.findings().into_iter().map(|finding| finding.remedy).collect::<Vec<_>>()
+    };
+    assert_eq!(remedies(1).len(), 5);
+    assert_eq!(remedies(1), remedies(2));
+}
+
 #[test]
 fn waiting_is_for_what_ends_by_itself() {
     use LongTransactionPolicy::{Fail, Kill, Wait};
