@@ -140,14 +140,18 @@ fn install(tier: Tier) -> Result<()> {
         Tier::Full => tools::ensure_node()?.control_plane,
     };
     let mysql = tools::ensure_mysql()?;
-    if tier == Tier::Full {
-        println!("helm            {}", tools::ensure_helm()?.display());
-        println!("coredns         {}", tools::ensure_coredns()?.display());
-    }
+    let more = match tier {
+        Tier::Small => None,
+        Tier::Full => Some((tools::ensure_helm()?, tools::ensure_coredns()?)),
+    };
     println!("etcd            {}", control_plane.etcd.display());
     println!("kube-apiserver  {}", control_plane.kube_apiserver.display());
     println!("kubectl         {}", control_plane.kubectl.display());
-    println!("mysqld {}    {}", mysql.version()?, mysql.root().display());
+    println!("mysqld {:<9}{}", mysql.version()?, mysql.root().display());
+    if let Some((helm, coredns)) = more {
+        println!("helm            {}", helm.display());
+        println!("coredns         {}", coredns.display());
+    }
     Ok(())
 }
 

@@ -143,7 +143,16 @@ pub fn ensure(packages: &[Package]) -> Result<()> {
     let _progress = Progress::begin(format!("apt-get install {}", names.join(" ")));
     let _policy = NoServices::begin()?;
     run(Command::new("apt-get")
-        .args(["-qq", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends"])
+        .args([
+            "-qq",
+            "-y",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            "-o",
+            "Acquire::Retries=3",
+            "install",
+            "--no-install-recommends",
+        ])
         .args(&names)
         .env("DEBIAN_FRONTEND", "noninteractive"))
     .context("apt-get install")?;
@@ -158,8 +167,15 @@ pub fn ensure(packages: &[Package]) -> Result<()> {
 
 fn apt_get_update() -> Result<()> {
     let _progress = Progress::begin("apt-get update");
-    run(Command::new("apt-get").args(["-qq", "-o", "DPkg::Lock::Timeout=300", "update"]))
-        .context("apt-get update: are the package sources of this machine reachable?")?;
+    run(Command::new("apt-get").args([
+        "-qq",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "-o",
+        "Acquire::Retries=3",
+        "update",
+    ]))
+    .context("apt-get update: are the package sources of this machine reachable?")?;
     Ok(())
 }
 
@@ -232,6 +248,9 @@ pub fn unpack(suite: &str, packages: &[&str], destination: &Path) -> Result<Vec<
             .args(option("Dir::State::status", work.join("state/status").display().to_string()))
             .args(option("Dir::Cache", work.join("cache").display().to_string()))
             .args(option("APT::Install-Recommends", "0".to_owned()))
+            .args(option("Acquire::Retries", "3".to_owned()))
+            // A machine whose clock or mirror is a little off is good enough for a laboratory; signatures are checked.
+            .args(option("Acquire::Check-Valid-Until", "false".to_owned()))
             // apt drops root for downloads, to a user that may not enter this folder.
             .args(option("APT::Sandbox::User", String::new()))
             // Some images empty the download folder after each call, or fetch nothing twice.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::debian;
 use super::{cache, go};
@@ -92,21 +92,27 @@ pub fn find_node() -> Result<NodeBinaries> {
 
 /// Installs what is missing of the small tier's programs.
 pub fn ensure_control_plane() -> Result<ControlPlaneBinaries> {
-    debian::ensure(debian::CONTROL_PLANE)?;
-    if find_control_plane().is_err() {
-        build_kubernetes()?;
-    }
+    ensure_all(debian::CONTROL_PLANE, &["kube-apiserver", "kube-controller-manager", "kubectl"])?;
     find_control_plane()
 }
 
 /// Installs what is missing of the full tier's programs.
 pub fn ensure_node() -> Result<NodeBinaries> {
-    debian::ensure(debian::CONTROL_PLANE)?;
-    debian::ensure(debian::NODE)?;
-    if find_node().is_err() {
-        build_kubernetes()?;
-    }
+    ensure_all(&[debian::CONTROL_PLANE, debian::NODE].concat(), &PROGRAMS)?;
     find_node()
+}
+
+fn ensure_all(packages: &[debian::Package], programs: &[&str]) -> Result<()> {
+    let cached = cache::find(&format!("kubernetes-{}", kubernetes_version()?))?;
+    let is_missing =
+        |program: &&str| from_assets(program).is_none() && find(program, cached.as_deref()).is_err();
+    let must_build = programs.iter().any(is_missing);
+    if must_build {
+        // Before anything is installed: without Go the rest is for nothing.
+        go::check()?;
+    }
+    debian::ensure(packages)?;
+    if must_build { build_kubernetes() } else { Ok(()) }
 }
 
 /// Finds helm 3, on the path or built.
@@ -153,7 +159,6 @@ fn ensure_built(program: &str, package: &str, options: &str, folder: &str) -> Re
 fn build_kubernetes() -> Result<()> {
     let version = kubernetes_version()?;
     cache::ensure(&format!("kubernetes-{version}"), |building| {
-        go::check()?;
         eprintln!(
             "Building Kubernetes {version} from its Go modules, once: about seven minutes on two cores."
         );
@@ -187,6 +192,7 @@ fn version_options(version: &str) -> Result<String> {
 }
 
 fn find_etcd() -> Result<PathBuf> {
+    // 3.4 and newer work; nobody ships an older one.
     if let Some(path) = from_assets("etcd") {
         return Ok(path);
     }
@@ -196,6 +202,13 @@ fn find_etcd() -> Result<PathBuf> {
 /// `KUBEBUILDER_ASSETS` first, then the path if the version there is one that the lab is made for, then the cache.
 fn find(program: &str, cached: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = from_assets(program) {
+        // Named on purpose, so anything else would surprise.
+        ensure!(
+            is_usable(program, &path),
+            "{} is not of the Kubernetes version that the lab is made for ({}); point KUBEBUILDER_ASSETS elsewhere or unset it",
+            path.display(),
+            kubernetes_version()?
+        );
         return Ok(path);
     }
     if let Some(path) = debian::on_path(program)
@@ -217,8 +230,8 @@ fn from_assets(program: &str) -> Option<PathBuf> {
     Some(PathBuf::from(folder).join(program)).filter(|path| path.is_file())
 }
 
-/// Whether a program found on the path has the pinned minor version. Others may work, but nobody has tried; a newer kubelet
-/// would not start on cgroup v1.
+/// Whether a program has the pinned minor version: the servers that come from elsewhere have to fit those that are built here,
+/// and a newer kubelet would not start on cgroup v1.
 fn is_usable(program: &str, path: &Path) -> bool {
     let mut command = Command::new(path);
     if program == "kubectl" {
