@@ -2,8 +2,7 @@
 
 use crate::topology::Version;
 
-/// The oldest MySQL that the operator can work with: the first with `CHANGE REPLICATION SOURCE TO`.
-pub const OLDEST: Version = Version { major: 8, minor: 0, patch: 23 };
+pub use crate::topology::examine::OLDEST_VERSION as OLDEST;
 
 /// The dialect of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
