@@ -107,6 +107,26 @@ fn every_reason_and_step_is_explained() {
     assert!(missing.is_empty(), "docs/takeover.md and docs/reference.md do not explain: {missing:?}");
 }
 
+/// The metric names that a text uses.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words =
+        text.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_' && !letter.is_ascii_digit());
+    words.filter(|word| word.starts_with("mysql_takeover_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_alert_is_explained_and_uses_documented_metrics() {
+    let page = fs::read_to_string(repository().join("docs/reference.md")).unwrap();
+    let alerts = fs::read_to_string(repository().join("charts/mysql-takeover/files/alerts.yaml")).unwrap();
+    let (documented, used) = (metrics_in(&page), metrics_in(&alerts));
+    assert!(!used.is_empty());
+    let missing: Vec<_> = used.difference(&documented).collect();
+    assert!(missing.is_empty(), "docs/reference.md does not have: {missing:?}");
+    for name in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(page.contains(&format!("### {name}\n")), "docs/reference.md does not explain {name}");
+    }
+}
+
 #[test]
 fn anchors_are_made_as_code_hosts_make_them() {
     assert_eq!(anchor(" When `Freeze` fails"), "when-freeze-fails");
