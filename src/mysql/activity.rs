@@ -14,12 +14,10 @@ impl MysqlSession {
     pub(super) async fn read_activity(&mut self, older_than_seconds: i32) -> Result<Activity, ServerError> {
         const ACTION: &str = "look what goes on";
         self.require_supported(ACTION)?;
-        let answer = self.packet(ACTION, self.limit, &statements(older_than_seconds.max(0))).await?;
-        let available = answer.row(0).is_some_and(|row| row.yes("available"));
-        // Without performance_schema its tables are there and empty.
-        let transactions = if available { 1 } else { 2 };
+        let packet = statements(self.performance_schema, older_than_seconds.max(0));
+        let answer = self.packet(ACTION, self.limit, &packet).await?;
         Ok(Activity {
-            transactions: read(&answer, transactions, |row| {
+            transactions: read(&answer, 0, |row| {
                 Some(Transaction {
                     connection: row.number("id")?,
                     user: row.text("user").unwrap_or_default(),
@@ -27,7 +25,7 @@ impl MysqlSession {
                     rows_modified: row.number("rows_modified").unwrap_or_default(),
                 })
             }),
-            statements: read(&answer, if available { 3 } else { 4 }, |row| {
+            statements: read(&answer, 1, |row| {
                 Some(Statement {
                     connection: row.number("id")?,
                     user: row.text("user").unwrap_or_default(),
@@ -35,7 +33,7 @@ impl MysqlSession {
                     writes: row.yes("writes"),
                 })
             }),
-            lock_holders: read(&answer, 5, |row| {
+            lock_holders: read(&answer, 2, |row| {
                 Some(LockHolder {
                     connection: row.number("id")?,
                     user: row.text("user").unwrap_or_default(),
@@ -43,7 +41,7 @@ impl MysqlSession {
                     what: lock(&row.text("command").unwrap_or_default(), row.text("state").as_deref()),
                 })
             }),
-            prepared_xa: answer.rows(6).count().try_into().unwrap_or(i64::MAX),
+            prepared_xa: answer.rows(3).count().try_into().unwrap_or(i64::MAX),
         })
     }
 }
@@ -62,52 +60,52 @@ fn lock(command: &str, state: Option<&str>) -> String {
     }
 }
 
-/// Seven statements: whether `performance_schema` is on; transactions and running statements with it and without it; lock holders;
-/// prepared XA. `trx_started` is told in the system's time zone, which is also that of `NOW()` in these sessions.
-fn statements(seconds: i32) -> String {
+/// Four statements: transactions, running statements, lock holders, prepared XA. `trx_started` is told in the system's time zone,
+/// which is also that of `NOW()` in these sessions. Without `performance_schema` the process list has to do, and locks are unknown.
+fn statements(performance_schema: bool, seconds: i32) -> String {
     let age = "TIMESTAMPDIFF(SECOND, x.trx_started, NOW())";
-    let idle = "('Sleep', 'Daemon', 'Connect', 'Binlog Dump', 'Binlog Dump GTID')";
-    [
-        "SELECT @@performance_schema AS available".to_owned(),
-        format!(
+    let holds = format!(
+        "EXISTS (SELECT 1 FROM performance_schema.metadata_locks l \
+         WHERE l.owner_thread_id = t.thread_id AND {BLOCKS_FREEZE})"
+    );
+    let session = "t.processlist_id AS id, t.processlist_user AS user, t.processlist_time AS seconds";
+    let oldest = format!("ORDER BY seconds DESC LIMIT {MAXIMUM}");
+    let (transactions, running) = if performance_schema {
+        let transactions = format!(
             "SELECT t.processlist_id AS id, t.processlist_user AS user, {age} AS seconds, \
              x.trx_rows_modified AS rows_modified FROM information_schema.innodb_trx x \
              JOIN performance_schema.threads t ON t.processlist_id = x.trx_mysql_thread_id \
-             WHERE {IS_CLIENT} AND {IS_NOT_OURS} AND {age} >= {seconds} \
-             ORDER BY x.trx_started LIMIT {MAXIMUM}"
-        ),
-        format!(
+             WHERE {IS_CLIENT} AND {IS_NOT_OURS} AND {age} >= {seconds} {oldest}"
+        );
+        let running = format!(
+            "SELECT {session}, {holds} AS writes FROM performance_schema.threads t \
+             WHERE {IS_CLIENT} AND {IS_NOT_OURS} AND t.processlist_command <> 'Sleep' \
+             AND t.processlist_time >= {seconds} {oldest}"
+        );
+        (transactions, running)
+    } else {
+        let is_client = "p.user NOT IN ('system user', 'event_scheduler') AND p.id <> CONNECTION_ID()";
+        let idle = "('Sleep', 'Daemon', 'Connect', 'Binlog Dump', 'Binlog Dump GTID')";
+        let transactions = format!(
             "SELECT p.id AS id, p.user AS user, {age} AS seconds, x.trx_rows_modified AS rows_modified \
              FROM information_schema.innodb_trx x \
              JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id \
-             WHERE p.user <> 'system user' AND p.id <> CONNECTION_ID() AND {age} >= {seconds} \
-             ORDER BY x.trx_started LIMIT {MAXIMUM}"
-        ),
-        format!(
-            "SELECT t.processlist_id AS id, t.processlist_user AS user, t.processlist_time AS seconds, \
-             EXISTS (SELECT 1 FROM performance_schema.metadata_locks l \
-                     WHERE l.owner_thread_id = t.thread_id AND {BLOCKS_FREEZE}) AS writes \
-             FROM performance_schema.threads t \
-             WHERE {IS_CLIENT} AND {IS_NOT_OURS} AND t.processlist_command <> 'Sleep' \
-             AND t.processlist_time >= {seconds} ORDER BY t.processlist_time DESC LIMIT {MAXIMUM}"
-        ),
-        format!(
+             WHERE {is_client} AND {age} >= {seconds} {oldest}"
+        );
+        let running = format!(
             "SELECT p.id AS id, p.user AS user, p.time AS seconds, 0 AS writes \
              FROM information_schema.processlist p \
-             WHERE p.user NOT IN ('system user', 'event_scheduler') AND p.id <> CONNECTION_ID() \
-             AND p.command NOT IN {idle} AND p.time >= {seconds} ORDER BY p.time DESC LIMIT {MAXIMUM}"
-        ),
-        format!(
-            "SELECT t.processlist_id AS id, t.processlist_user AS user, t.processlist_time AS seconds, \
-             t.processlist_command AS command, t.processlist_state AS state FROM performance_schema.threads t \
-             WHERE {IS_CLIENT} AND t.processlist_id <> CONNECTION_ID() AND t.processlist_time >= {seconds} \
-             AND EXISTS (SELECT 1 FROM performance_schema.metadata_locks l \
-                         WHERE l.owner_thread_id = t.thread_id AND {BLOCKS_FREEZE}) \
-             ORDER BY t.processlist_time DESC LIMIT {MAXIMUM}"
-        ),
-        "XA RECOVER".to_owned(),
-    ]
-    .join("; ")
+             WHERE {is_client} AND p.command NOT IN {idle} AND p.time >= {seconds} {oldest}"
+        );
+        (transactions, running)
+    };
+    let holders = format!(
+        "SELECT {session}, t.processlist_command AS command, t.processlist_state AS state \
+         FROM performance_schema.threads t \
+         WHERE {IS_CLIENT} AND t.processlist_id <> CONNECTION_ID() AND t.processlist_time >= {seconds} \
+         AND {holds} {oldest}"
+    );
+    [&transactions, &running, &holders, "XA RECOVER"].join("; ")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::port::{
 };
 use crate::api::journal::{EventIdentity, ReadOnly};
 use crate::topology::{Activity, GtidSet, ServerFacts};
+use std::fmt;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -22,16 +23,28 @@ pub struct MysqlServers;
 ///
 /// A call whose future is dropped before it ended has an unknown outcome, like one that ran into its bound: the server goes on
 /// with what it was sent. The connection is given up with it, and later calls say that the session had ended.
-#[derive(Debug)]
 pub struct MysqlSession {
     connection: Option<Connection>,
     pub(super) id: u64,
     pub(super) dialect: Dialect,
     /// `@@version` as told.
     pub(super) version: String,
+    /// Whether `performance_schema` is on.
+    pub(super) performance_schema: bool,
     pub(super) endpoint: Endpoint,
     /// Bound of calls that only read.
     pub(super) limit: Duration,
+}
+
+impl fmt::Debug for MysqlSession {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, endpoint, .. } = self;
+        formatter
+            .debug_struct("MysqlSession")
+            .field("instance", &endpoint.instance)
+            .field("id", id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MysqlSession {
@@ -122,6 +135,7 @@ impl Servers for MysqlServers {
             id: opened.id,
             dialect: opened.dialect,
             version: opened.version,
+            performance_schema: opened.performance_schema,
             endpoint: endpoint.clone(),
             limit,
         })

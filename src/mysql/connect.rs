@@ -7,6 +7,7 @@ use super::port::{Endpoint, ServerError, ServerErrorKind, Tag, TlsSettings};
 use super::quote::literal;
 use crate::api::cluster::TlsMode;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -16,8 +17,6 @@ const MAXIMUM_PACKET: usize = 16 * 1024 * 1024;
 const WAIT_TIMEOUT_SECONDS: usize = 8 * 3600;
 /// A session that is dropped says goodbye, within this.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// How long a holder's name in the session's mark may be.
-const MAXIMUM_HOLDER: usize = 200;
 
 // Sessions are marked by user variables, which other sessions read in performance_schema.user_variables_by_thread. Connection
 // attributes would be the usual place, but the driver (mysql_async 0.37) announces them only after the request for TLS, and the
@@ -102,6 +101,8 @@ pub struct Opened {
     pub dialect: Dialect,
     /// `@@version` as told.
     pub version: String,
+    /// Whether `performance_schema` is on; it cannot be switched while the server runs.
+    pub performance_schema: bool,
 }
 
 /// Connects, logs in and makes the session's settings known ones, all within `limit`.
@@ -113,14 +114,17 @@ pub async fn open(
 ) -> Result<Opened, ServerError> {
     within(call, limit, async {
         let mut connection = log_in(call, endpoint, Name::Verify).await?;
-        let answer = connection.ask("SELECT CONNECTION_ID() AS id, @@version AS version").await;
+        let answer = connection
+            .ask("SELECT CONNECTION_ID() AS id, @@version AS version, @@performance_schema AS available")
+            .await;
         let answer = answered(call, endpoint, answer)?;
         let row = answer.row(0).ok_or_else(|| call.unreadable("no version"))?;
         let id = row.number("id").ok_or_else(|| call.unreadable("no connection id"))?;
         let version = row.text("version").unwrap_or_default();
         let dialect = Dialect::of(&version);
         answered(call, endpoint, connection.ask(&settings(call, dialect, tag, limit)?).await)?;
-        Ok(Opened { connection, id, dialect, version })
+        let performance_schema = row.yes("available");
+        Ok(Opened { connection, id, dialect, version, performance_schema })
     })
     .await
 }
@@ -136,17 +140,17 @@ fn settings(call: Call<'_>, dialect: Dialect, tag: &Tag, limit: Duration) -> Res
     if dialect.supported() {
         settings.push_str(", max_execution_time = 0");
     }
-    let holder: String = tag.holder.chars().take(MAXIMUM_HOLDER).collect();
     let epoch = tag.epoch.to_string();
     for (name, value) in [
         (MARK_CLUSTER, tag.cluster_uid.as_str()),
-        (MARK_HOLDER, &holder),
+        (MARK_HOLDER, &tag.holder),
         (MARK_EPOCH, &epoch),
         (MARK_PURPOSE, tag.purpose),
     ] {
         let value =
             literal(value).map_err(|error| call.error(ServerErrorKind::Unreachable, error.to_string()))?;
-        settings.push_str(&format!(", @{name} = {value}"));
+        // Writing to a String cannot fail.
+        let _ = write!(settings, ", @{name} = {value}");
     }
     Ok(settings)
 }

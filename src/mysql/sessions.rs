@@ -32,14 +32,13 @@ fn ids(answer: &Answer, statement: usize, column: &str) -> Vec<u64> {
 impl MysqlSession {
     pub(super) async fn read_client_sessions(&mut self) -> Result<Vec<u64>, ServerError> {
         const ACTION: &str = "list client sessions";
-        let packet = format!(
-            "SELECT @@performance_schema AS available; \
-             SELECT t.processlist_id AS id FROM performance_schema.threads t \
-             WHERE {IS_CLIENT} AND {IS_NOT_OURS} AND t.processlist_id <> CONNECTION_ID()"
-        );
-        let answer = self.packet(ACTION, self.limit, &packet).await?;
-        if answer.row(0).is_some_and(|row| row.yes("available")) {
-            return Ok(ids(&answer, 1, "id"));
+        if self.performance_schema {
+            let packet = format!(
+                "SELECT t.processlist_id AS id FROM performance_schema.threads t \
+                 WHERE {IS_CLIENT} AND {IS_NOT_OURS} AND t.processlist_id <> CONNECTION_ID()"
+            );
+            let answer = self.packet(ACTION, self.limit, &packet).await?;
+            return Ok(ids(&answer, 0, "id"));
         }
         let answer = self.packet(ACTION, self.limit, "SHOW PROCESSLIST").await?;
         let ours = &self.endpoint.login.username;

@@ -1,6 +1,6 @@
 //! The statements that decide who accepts writes, and the waits and locks around them.
 
-use super::answer::Fields;
+use super::answer::{Answer, Fields};
 use super::client::MysqlSession;
 use super::port::{OpenReply, ServerError, ServerErrorKind};
 use super::quote;
@@ -44,9 +44,9 @@ impl MysqlSession {
             whole_seconds(lock_wait)
         );
         let limit = freeze_limit(lock_wait, self.limit);
-        let answer = self.packet(ACTION, limit, &packet).await?;
-        let row = answer.row(2).ok_or_else(|| self.call(ACTION).unreadable("no gtid_executed"))?;
-        self.gtid_set(ACTION, row.long_text("executed").as_deref())
+        let answer = self.deciding_packet(ACTION, limit, &packet).await?;
+        let set = answer.row(2).and_then(|row| row.long_text("executed")?.parse().ok());
+        set.ok_or_else(|| self.decided_unseen(ACTION, "its GTID set cannot be read"))
     }
 
     pub(super) async fn send_open(
@@ -64,19 +64,14 @@ impl MysqlSession {
             self.gtid_literal(ACTION, set)?,
             seconds(wait)
         );
-        let answer = self.packet(ACTION, wait + self.limit, &packet).await?;
+        let answer = self.deciding_packet(ACTION, wait + self.limit, &packet).await?;
         let row = answer.row(2);
         let reply = row.and_then(|row| Some((row.number::<u8>("applied")?, row.number::<u8>("read_only")?)));
         match reply {
             Some((0, 0)) => Ok(OpenReply::Opened),
             Some((1, 1)) => Ok(OpenReply::StillShut),
-            Some(_) => Err(self.call(ACTION).error(
-                ServerErrorKind::Unknown,
-                "somebody else set read_only at the same moment; look who works on this server",
-            )),
-            None => Err(self
-                .call(ACTION)
-                .error(ServerErrorKind::Unknown, "the server's answer cannot be read; it may be open")),
+            Some(_) => Err(self.decided_unseen(ACTION, "somebody else set read_only at the same moment")),
+            None => Err(self.decided_unseen(ACTION, "the answer cannot be read")),
         }
     }
 
@@ -99,8 +94,30 @@ impl MysqlSession {
             whole_seconds(lock_wait)
         );
         let limit = freeze_limit(lock_wait, self.limit);
-        let answer = self.packet(ACTION, limit, &packet).await?;
-        answer.row(2).and_then(read_only_of).ok_or_else(|| self.call(ACTION).unreadable("no read_only"))
+        let answer = self.deciding_packet(ACTION, limit, &packet).await?;
+        let state = answer.row(2).and_then(read_only_of);
+        state.ok_or_else(|| self.decided_unseen(ACTION, "the answer cannot be read"))
+    }
+
+    /// Sends a packet whose second statement sets the read-only state. An error of the third, which only reads, comes after that
+    /// was done: to tell it as a refusal would be to say that nothing changed.
+    async fn deciding_packet(
+        &mut self,
+        action: &'static str,
+        limit: Duration,
+        packet: &str,
+    ) -> Result<Answer, ServerError> {
+        let answer = self.attempt(action, limit, packet).await?;
+        match &answer.error {
+            None => Ok(answer),
+            Some(error) if answer.completed() < 2 => Err(self.call(action).refused(error, &[])),
+            Some(error) => Err(self.decided_unseen(action, &self.call(action).refused(error, &[]).message)),
+        }
+    }
+
+    fn decided_unseen(&self, action: &'static str, why: &str) -> ServerError {
+        let message = format!("it may have been done, but {why}; the read-only state has to be read again");
+        self.call(action).error(ServerErrorKind::Unknown, message)
     }
 
     pub(super) async fn send_wait(&mut self, set: &GtidSet, wait: Duration) -> Result<bool, ServerError> {

@@ -1,0 +1,11 @@
+//! The MySQL adapter on real servers. What the documentation of the port says is what is tested here.
+
+mod activity;
+mod connecting;
+mod events;
+mod facts;
+mod freezing;
+mod opening;
+mod replication;
+mod sessions;
+mod support;
