@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::layout::{Layout, POD_RANGE};
+use super::layout::{CLUSTER_RANGE, Layout};
 
 /// Writes the configuration of the kube-proxy of the node called `node`, and returns its path.
 ///
@@ -18,7 +18,7 @@ pub fn configure(layout: &Layout, node: &str, kubeconfig: &Path) -> Result<PathB
         "mode": "iptables",
         "clientConnection": {"kubeconfig": kubeconfig},
         "hostnameOverride": node,
-        "clusterCIDR": POD_RANGE,
+        "clusterCIDR": CLUSTER_RANGE,
         // Loopback: each node has its own.
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
