@@ -187,6 +187,14 @@ impl Node {
         second.room.enter(work).await
     }
 
+    /// As [`Self::access`], from the second node.
+    pub fn second_access(&self) -> Result<ClusterAccess> {
+        let second = self.second.as_ref().context("this node was started without a second one")?;
+        let binaries = &self.options.binaries.control_plane;
+        let room = Arc::clone(&second.room);
+        Ok(ClusterAccess::inside(room, self.access.kubeconfig(), &binaries.kubectl, &self.options.helm))
+    }
+
     /// Loads one more image archive.
     pub async fn load_image(&self, archive: &Path) -> Result<()> {
         containerd::Client { inside: &self.inside, ctr: &self.options.binaries.ctr }.import(archive).await
