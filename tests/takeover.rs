@@ -46,7 +46,7 @@ async fn what_is_so_already_changes_nothing() -> Result<()> {
     world.apply("guard", 1, json!({"oldPrimary": world.name(2)})).await?;
     let status = world.ended("guard").await?;
     assert_eq!(reason(&status), "PreconditionFailed");
-    assert_eq!(world.condition(&status, "Stalled"), "True");
+    assert_eq!(World::condition(&status, "Stalled"), "True");
     world.apply("late", 1, json!({"notAfterTime": "2020-01-01T00:00:00Z"})).await?;
     assert_eq!(reason(&world.ended("late").await?), "Expired");
     assert_eq!(world.epoch().await?, epoch, "nobody claimed the cluster");
@@ -108,9 +108,9 @@ async fn a_manifest_that_comes_back_does_not_fire_again() -> Result<()> {
 async fn takeovers_of_one_cluster_wait_their_turn() -> Result<()> {
     let mut world = World::without_operator(3, |_| {}).await?;
     world.apply("first", 1, json!({})).await?;
-    world.wait_for_the_next_second().await;
+    World::wait_for_the_next_second().await;
     world.apply("second", 2, json!({})).await?;
-    world.wait_for_the_next_second().await;
+    World::wait_for_the_next_second().await;
     world.apply("held", 0, json!({"suspend": true})).await?;
     world.start_operator().await?;
     assert_eq!(reason(&world.ended("first").await?), "Promoted");

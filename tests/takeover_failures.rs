@@ -4,6 +4,7 @@ mod support;
 
 use anyhow::Result;
 use lab::load::{ClientKind, Running};
+use mysql_async::prelude::Queryable as _;
 use serde_json::json;
 use support::{World, message, reason};
 
@@ -29,7 +30,7 @@ async fn a_frozen_target_is_refused() -> Result<()> {
     world.server(1).cont()?;
     assert_eq!(reason(&status), "PreflightFailed", "{}", message(&status));
     assert!(found(&status, "TargetUnreachable"), "{:?}", status.findings);
-    assert_eq!(world.condition(&status, "Stalled"), "True");
+    assert_eq!(World::condition(&status, "Stalled"), "True");
     assert!(world.server(0).is_writable().await?);
     Ok(())
 }
@@ -38,9 +39,8 @@ async fn a_frozen_target_is_refused() -> Result<()> {
 async fn a_target_that_stops_applying_after_the_proof_costs_no_more_than_the_budget() -> Result<()> {
     let world = World::start(3).await?;
     let running = world.clients(ClientKind::Drop, 2).await?;
-    // A table lock there keeps the applier waiting once the takeover is under way.
+    // A table lock there keeps the applier waiting.
     let mut blocker = world.server(1).root().await?;
-    use mysql_async::prelude::Queryable as _;
     blocker.query_drop("SET GLOBAL super_read_only = OFF; SET SESSION lock_wait_timeout = 600").await?;
     blocker.query_drop("SET GLOBAL super_read_only = ON").await?;
     blocker.query_drop("LOCK TABLES app.writes READ").await?;
@@ -72,7 +72,6 @@ async fn a_lagging_target_is_refused() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_on_the_old_primary_is_named_or_ended() -> Result<()> {
-    use mysql_async::prelude::Queryable as _;
     let world = World::start(3).await?;
     let mut holder = world.server(0).login(&world.topology.accounts.application).await?;
     holder.query_drop("CREATE TABLE IF NOT EXISTS app.held (id INT PRIMARY KEY)").await?;
@@ -136,7 +135,7 @@ async fn a_dead_sibling_is_refused_or_left_to_be_repaired() -> Result<()> {
     world.apply("best", 1, json!({"replicaPolicy": "BestEffort"})).await?;
     let status = world.ended("best").await?;
     assert_eq!(reason(&status), "Promoted", "{}", message(&status));
-    assert_eq!(world.condition(&status, "Degraded"), "True");
+    assert_eq!(World::condition(&status, "Degraded"), "True");
     // It comes back with replication stopped, from the old primary; the cluster controller mends it.
     world.server(2).restart().await?;
     world.wait_until_ready().await?;

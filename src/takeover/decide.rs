@@ -25,8 +25,9 @@ pub enum Decision {
 /// Something to undo. In this order: nothing on its way may open the new primary; writes come back; routing follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Undo {
-    /// End every session of ours on the new primary but the working one, see them gone, shut it, read it again.
-    ShutNew,
+    /// End every earlier session of ours on the new primary, see them gone, and read it: whatever they sent has happened or
+    /// never will.
+    SettleNew,
     /// Give the old primary its recorded read-only state back.
     ThawOld,
     /// Give routing its recorded shape back.
@@ -48,7 +49,7 @@ pub fn decide(
             old = intent.plan.old_primary.name,
         )),
         // A packet 2 of an earlier session may still open the new primary: that is settled before anything else.
-        Opened::NotYet => Decision::Undo(Undo::ShutNew),
+        Opened::NotYet => Decision::Undo(Undo::SettleNew),
         Opened::No => match turned_back(active, intent, situation, past_deadline) {
             Some(outcome) => unwind(active, intent, situation, outcome),
             None => approach(intent, situation),

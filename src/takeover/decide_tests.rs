@@ -204,8 +204,8 @@ fn each_mark_of_having_been_open_counts() {
 #[test]
 fn a_loose_packet_is_settled_before_anything_else() {
     let situation = Situation { packet: Packet::Loose, ..frozen() };
-    assert_eq!(forward_of(&situation), Decision::Undo(Undo::ShutNew));
-    assert_eq!(unwinding(&situation), Decision::Undo(Undo::ShutNew));
+    assert_eq!(forward_of(&situation), Decision::Undo(Undo::SettleNew));
+    assert_eq!(unwinding(&situation), Decision::Undo(Undo::SettleNew));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::api::journal::{Intent, ReadOnly};
 use crate::topology::{GtidSet, ServerFacts};
 
 /// Everything that `decide` looks at besides the journal.
+#[allow(clippy::struct_excessive_bools, reason = "each is known, or not, for itself")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Situation {
     /// The old primary.

@@ -23,6 +23,7 @@ impl fmt::Display for Version {
 
 /// What a server told about itself in one look. Everything a decision may use, nothing else.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ServerFacts {
     /// `@@server_uuid`.
     pub server_uuid: String,

@@ -1,6 +1,7 @@
 //! A topology of real servers behind a real API server, with the real operator beside it.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 use anyhow::{Context as _, Result};
 use kube::Api;
@@ -20,7 +21,7 @@ use std::time::Duration;
 /// Name of the cluster in every world.
 pub const CLUSTER: &str = "db";
 /// Bound on everything that is waited for.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(2);
 
 /// Servers, their Pods and Secrets, a `MySQLCluster`, and the operator.
 pub struct World {
@@ -175,7 +176,7 @@ impl World {
     }
 
     /// Status of a condition.
-    pub fn condition(&self, status: &TakeoverStatus, kind: &str) -> String {
+    pub fn condition(status: &TakeoverStatus, kind: &str) -> String {
         status
             .conditions
             .iter()
@@ -215,7 +216,7 @@ impl World {
     }
 
     /// Creation times are whole seconds: what is applied after this is younger than what was applied before.
-    pub async fn wait_for_the_next_second(&self) {
+    pub async fn wait_for_the_next_second() {
         let now = jiff::Timestamp::now();
         let left = 1_010 - i64::from(now.subsec_millisecond());
         tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(1_000))).await;

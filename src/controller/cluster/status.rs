@@ -64,17 +64,12 @@ pub fn seen<K, S>(
     };
     let (writable_truth, writable_reason, writable_message) = &writable;
     set(conditions::PRIMARY_WRITABLE, *writable_truth, writable_reason, writable_message);
-    match unhealthy.is_empty() {
-        true => set(
-            conditions::REPLICATION_HEALTHY,
-            Truth::True,
-            "AllReplicating",
-            "every replica replicates from the primary",
-        ),
-        false => {
-            set(conditions::REPLICATION_HEALTHY, Truth::False, "ReplicasUnhealthy", &unhealthy.join("; "))
-        }
-    }
+    let (replicating, reason, message) = if unhealthy.is_empty() {
+        (Truth::True, "AllReplicating", "every replica replicates from the primary".to_owned())
+    } else {
+        (Truth::False, "ReplicasUnhealthy", unhealthy.join("; "))
+    };
+    set(conditions::REPLICATION_HEALTHY, replicating, reason, &message);
     match (&busy, passes(findings)) {
         (Some(name), _) => set(
             conditions::TAKEOVER_READY,

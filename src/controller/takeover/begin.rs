@@ -19,6 +19,15 @@ use std::time::Duration;
 /// How soon a cluster that cannot be used is looked at again.
 const UNUSABLE: Duration = Duration::from_secs(2);
 
+/// How soon a cluster that was not looked at yet is looked for again.
+const UNOBSERVED: Duration = Duration::from_millis(500);
+
+/// Whether the cluster controller has looked at this version of the cluster: its Services and labels are made then.
+fn observed(cluster: &MySQLCluster) -> bool {
+    let seen = cluster.status.as_ref().map(|status| status.observed_generation);
+    seen.is_some() && seen == cluster.metadata.generation
+}
+
 pub(super) async fn begin<K: Kubernetes, S: Servers>(
     context: &Context<K, S>,
     report: &mut Report,
@@ -26,6 +35,12 @@ pub(super) async fn begin<K: Kubernetes, S: Servers>(
     limits: Limits,
     spec_hash: &str,
 ) -> Result<(), Stop> {
+    if !observed(cluster) {
+        let message = "the cluster was applied a moment ago, and is not looked at yet";
+        report.progress(context, "ClusterNotObserved", message);
+        report.flush(context).await?;
+        return Err(Stop::Later(UNOBSERVED));
+    }
     let access = match Access::read(context, cluster).await {
         Ok(access) => access,
         Err(AccessError::Api(error)) => return Err(error.into()),

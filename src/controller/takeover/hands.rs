@@ -81,9 +81,10 @@ pub async fn grasp<K: Kubernetes, S: Servers>(
         others.push(holder);
     }
     end_sessions(&mut watch, &others).await.map_err(|what| lost(&what))?;
-    match work.take_lock(&name, LOCK_WAIT).await.map_err(failed)? {
-        true => Ok(Hand { work, watch }),
-        false => Err(lost("another session keeps our lock")),
+    if work.take_lock(&name, LOCK_WAIT).await.map_err(failed)? {
+        Ok(Hand { work, watch })
+    } else {
+        Err(lost("another session keeps our lock"))
     }
 }
 

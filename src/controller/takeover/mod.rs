@@ -21,6 +21,7 @@ use crate::takeover::admission::{Admission, Request, admit};
 use crate::takeover::{Limits, Outcome, Reason};
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// How soon a takeover that waits is looked at again without being asked.
@@ -302,7 +303,8 @@ pub fn spec_hash(spec: &MasterTakeoverSpec) -> String {
     let text = serde_json::to_string(&fixed).unwrap_or_default();
     let mut hash = String::with_capacity(32);
     for byte in Sha256::digest(text.as_bytes()).iter().take(16) {
-        hash.push_str(&format!("{byte:02x}"));
+        // Writing to a String cannot fail.
+        let _ = write!(hash, "{byte:02x}");
     }
     hash
 }

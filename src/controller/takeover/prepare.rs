@@ -5,7 +5,7 @@ use super::begin::refused;
 use super::hands::{Hand, NoHand, grasp};
 use super::run::Run;
 use crate::api::Timestamp;
-use crate::api::journal::{Identity, Intent, Plan, PreImage};
+use crate::api::journal::{Identity, Intent, Plan, PreImage, ReadOnly};
 use crate::api::takeover::StepState;
 use crate::controller::access::Access;
 use crate::controller::observe::{self, Look};
@@ -20,6 +20,8 @@ use crate::topology::{Instance, Topology};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How soon a preparation that was overtaken begins again.
+const AGAIN: Duration = Duration::from_millis(200);
 /// How often a preflight that waits for transactions looks again.
 const PREFLIGHT_PAUSE: Duration = Duration::from_millis(500);
 /// A wait for the old primary's set that ends within this proves that the new primary keeps up: the frozen wait will be
@@ -134,7 +136,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let (Some(mut old), Some(mut new)) =
             (look.sessions.remove(&pair.old), look.sessions.remove(&pair.new))
         else {
-            return Err(Stop::Later(Duration::from_millis(200)));
+            return Err(Stop::Later(AGAIN));
         };
         let (mut rounds, first) = (0, Instant::now());
         loop {
@@ -198,16 +200,24 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         );
         let (mut old, mut new) = (taken(old)?, taken(new)?);
         let before = self.pre_image(pair, &mut old, &mut new).await?;
-        let identity = |name: &str| topology.get(name).and_then(|instance| identity(instance));
-        let (Some(old_primary), Some(new_primary)) = (identity(&pair.old), identity(&pair.new)) else {
-            return Err(Stop::Later(Duration::from_millis(200)));
+        let known = |name: &str| topology.get(name).and_then(identity);
+        let (Some(old_primary), Some(new_primary)) = (known(&pair.old), known(&pair.new)) else {
+            return Err(Stop::Later(AGAIN));
         };
+        // The locks are held now; what the preflight saw may have changed before they were.
+        let same = before.uuids == (old_primary.server_uuid.clone(), new_primary.server_uuid.clone());
+        if !same
+            || before.image.old_read_only != ReadOnly::Off
+            || before.image.new_read_only != ReadOnly::SuperReadOnly
+        {
+            return Err(Stop::Later(AGAIN));
+        }
         let siblings = topology
             .instances
             .iter()
             .filter(|instance| instance.name != pair.old && instance.name != pair.new)
             .map(|instance| {
-                self::identity(instance).unwrap_or_else(|| Identity {
+                identity(instance).unwrap_or_else(|| Identity {
                     name: instance.name.clone(),
                     pod_uid: instance.pod_uid.clone(),
                     server_uuid: String::new(),
@@ -252,7 +262,8 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let (old_facts, new_facts) = (old_facts.map_err(Error::Server)?, new_facts.map_err(Error::Server)?);
         let router = Router { context: self.context, cluster: &self.claim.cluster, access: &self.access };
         let (service_selector, role_labels) = router.pre_image(&pair.old, &pair.new).await?;
-        let routed = router.observe(&pair.old, &pair.new).await?;
+        let leads_to = router.observe(&pair.old, &pair.new).await?;
+        let uuids = (old_facts.server_uuid.clone(), new_facts.server_uuid.clone());
         let (old, new) = (ServerView::seen(&old_facts, 0), ServerView::seen(&new_facts, 0));
         let image = PreImage {
             old_read_only: old_facts.read_only,
@@ -262,7 +273,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             role_labels,
             enabled_events: events.map_err(Error::Server)?,
         };
-        Ok(Before { image, old, new, routed })
+        Ok(Before { image, uuids, old, new, routed: leads_to })
     }
 
     /// The instant by which the new primary must be open.
@@ -282,8 +293,10 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     }
 }
 
+/// How both servers and routing are, with the locks held.
 struct Before {
     image: PreImage,
+    uuids: (String, String),
     old: ServerView,
     new: ServerView,
     routed: crate::takeover::Routed,

@@ -237,7 +237,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
         match Access::read(self.context, &self.claim.cluster).await {
             Ok(access) => self.access = access,
             Err(error) => {
-                tracing::warn!(%error, "Pods and Secrets not read afresh; going on with what was read before")
+                tracing::warn!(%error, "Pods and Secrets not read afresh; going on with what was read before");
             }
         }
         self.regrasp(Side::Old).await?;
@@ -340,7 +340,8 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
     async fn run_undo(&mut self, undo: Undo, intent: &crate::api::journal::Intent) -> Result<(), Stop> {
         tracing::info!(takeover = %self.report.key(), ?undo, "undo");
         match undo {
-            Undo::ShutNew => self.shut_new().await,
+            // Taking hold of it again ends whatever could still open it, and reads it.
+            Undo::SettleNew => self.regrasp(Side::New).await,
             Undo::ThawOld => self.thaw_old(intent).await,
             Undo::RouteBack => self.route_back(intent).await,
         }
