@@ -37,4 +37,5 @@ bench: install ## What a takeover costs, beside the floor and a polling procedur
 
 clean: ## End everything that the lab left up or behind, and remove its files; the cache of tools stays
 	@$(LAB) down
+	@rmdir target/lab/run 2>/dev/null || [ ! -e target/lab/run ] || { echo 'runs are in progress: their files stay'; exit 1; }
 	rm -rf target/lab

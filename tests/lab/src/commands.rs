@@ -10,7 +10,7 @@ use lab::node::{self, Node};
 use lab::run::{self, Leftover, Lifetime, Run, State};
 use lab::small::SmallTier;
 use lab::{bench, demo};
-use lab::{process, tools};
+use lab::{operator, process, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Real Kubernetes and real MySQL on one machine.
@@ -54,6 +54,12 @@ enum Command {
     },
     /// Show the runs, and what of them is alive.
     Status,
+    /// Write an image from local files as an archive for `ctr images import`, `docker load` or `kind load`; prints its path.
+    Image {
+        /// Which one.
+        #[arg(value_enum)]
+        image: ImageName,
+    },
     /// A takeover on real Pods behind a real Service, under writing clients.
     Demo(demo::Options),
     /// Measure what a takeover costs, beside the floor and a polling procedure; exits with 1 when a requirement is missed.
@@ -66,6 +72,14 @@ enum Tier {
     Small,
     /// A node with Pods and Services in a network namespace of its own; needs root.
     Full,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ImageName {
+    /// The operator, as built in the profile of this program, with the libraries of this machine.
+    Operator,
+    /// MySQL from the unpacked packages.
+    Mysql,
 }
 
 /// The exit code when a signal ended the work, as shells have it.
@@ -124,6 +138,7 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::Down { names, abandoned } => blocking(move || down(&names, abandoned)).await,
         Command::Status => status(),
+        Command::Image { image } => blocking(move || write_image(image)).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Bench(options) => bench::run(options).await,
     }
@@ -152,6 +167,21 @@ fn install(tier: Tier) -> Result<()> {
         println!("helm            {}", helm.display());
         println!("coredns         {}", coredns.display());
     }
+    Ok(())
+}
+
+fn write_image(image: ImageName) -> Result<()> {
+    let (name, path) = match image {
+        ImageName::Operator => {
+            (catalog::OPERATOR, catalog::operator(&operator::program()?)?.cached(catalog::OPERATOR)?)
+        }
+        ImageName::Mysql => {
+            let busybox = tools::find_node()?.busybox;
+            (catalog::MYSQL, catalog::mysql(tools::find_mysql()?.root(), &busybox)?.cached(catalog::MYSQL)?)
+        }
+    };
+    eprintln!("{name}");
+    println!("{}", path.display());
     Ok(())
 }
 
