@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek as _, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -18,6 +19,8 @@ use crate::tools::cache;
 
 /// The archive in its folder of the cache.
 const ARCHIVE: &str = "image.tar";
+/// How long an archive stays after its last use, once there is another.
+const UNUSED: Duration = Duration::from_hours(1);
 /// Digits of a fingerprint.
 const FINGERPRINT: usize = 16;
 
@@ -110,22 +113,17 @@ impl Image {
         fs::rename(&partial, path).with_context(|| format!("cannot rename {}", partial.display()))
     }
 
-    /// The archive of this image under `name`, from the project's cache; written if none of the same content is there. The one
-    /// that it replaces goes.
+    /// The archive of this image under `name`, from the project's cache; written if none of the same content is there.
+    /// Older ones that nobody used for an hour go: another checkout or profile may be importing its own right now.
     pub fn cached(&self, name: &str) -> Result<PathBuf> {
         let stem = format!("image-{}-", name.rsplit('/').next().unwrap_or(name).replace(':', "-"));
         let folder = format!("{stem}{}", self.fingerprint(name)?);
         let archive =
             cache::ensure(&folder, |building| self.write(name, &building.join(ARCHIVE)))?.join(ARCHIVE);
-        let cached = fs::read_dir(cache::directory()?).context("cannot list the cache")?;
-        for entry in cached.flatten() {
-            let other = entry.file_name().to_string_lossy().into_owned();
-            if other.strip_prefix(&stem).is_some_and(|rest| rest.len() == FINGERPRINT) && other != folder {
-                // Whoever reads it right now keeps the open file.
-                let _ = fs::remove_dir_all(entry.path());
-                let _ = fs::remove_file(entry.path().with_extension("lock"));
-            }
-        }
+        File::open(&archive)
+            .and_then(|file| file.set_modified(SystemTime::now()))
+            .with_context(|| format!("cannot mark {} as used", archive.display()))?;
+        remove_unused(&cache::directory()?, &stem);
         Ok(archive)
     }
 
@@ -225,6 +223,22 @@ impl Image {
         let mut output = layer.into_inner().context("cannot write the layer")?;
         output.flush().context("cannot write the layer")?;
         Ok(hexadecimal(&output.hash.finalize()))
+    }
+}
+
+/// Removes image folders (and their locks) with names that begin with `stem`, if they were not used lately.
+fn remove_unused(cache: &Path, stem: &str) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.strip_prefix(stem).is_none_or(|rest| rest.len() != FINGERPRINT) {
+            continue;
+        }
+        let used = fs::metadata(entry.path().join(ARCHIVE)).and_then(|metadata| metadata.modified());
+        // What cannot be removed stays; it only takes space.
+        if used.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > UNUSED)) {
+            let _ = fs::remove_dir_all(entry.path());
+            let _ = fs::remove_file(cache.join(format!("{name}.lock")));
+        }
     }
 }
 

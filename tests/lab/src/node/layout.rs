@@ -16,7 +16,7 @@ pub const POD_RANGE: &str = "10.244.0.0/24";
 /// Pods, and the nodes with the lab's clients on them, which count as Pods: kube-proxy leaves their address and port alone.
 ///
 /// From outside this range it would masquerade them. The server then sees a random port per connection, soon one that it has in
-/// TIME_WAIT from another connection, with timestamps of another offset: it refuses the SYN, and the client tries again after
+/// `TIME_WAIT` from another connection, with timestamps of another offset: it refuses the SYN, and the client tries again after
 /// a second. One connection in a hundred took that second here, without any takeover.
 pub const CLUSTER_RANGE: &str = "10.192.0.0/10";
 /// Virtual addresses of Services.
