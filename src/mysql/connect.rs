@@ -6,8 +6,10 @@ use super::errors::Call;
 use super::port::{Endpoint, ServerError, ServerErrorKind, Tag, TlsSettings};
 use super::quote::literal;
 use crate::api::cluster::TlsMode;
+use futures::FutureExt as _;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -43,10 +45,21 @@ impl Connection {
     /// Sends a packet of statements and reads the answer.
     pub async fn ask(&mut self, packet: &str) -> Result<Answer, mysql_async::Error> {
         match &mut self.0 {
-            Some(connection) => ask(connection, packet).await,
+            Some(connection) => without_panic(ask(connection, packet)).await,
             None => Err(mysql_async::DriverError::ConnectionClosed.into()),
         }
     }
+}
+
+/// The driver panics on some malformed packets (a public key that is none, for one). A server must not be able to end the operator.
+async fn without_panic<T>(
+    work: impl Future<Output = Result<T, mysql_async::Error>>,
+) -> Result<T, mysql_async::Error> {
+    // Whatever the panic left half done is dropped: the caller gives the connection up after any error but the server's own.
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(mysql_async::DriverError::UnexpectedPacket { payload: Vec::new() }.into()))
 }
 
 impl Drop for Connection {
@@ -69,7 +82,7 @@ pub enum Name {
 /// Connects and logs in. The caller bounds the time.
 async fn log_in(call: Call<'_>, endpoint: &Endpoint, name: Name) -> Result<Connection, ServerError> {
     let options = options(call, endpoint, name)?;
-    Conn::new(options)
+    without_panic(Conn::new(options))
         .await
         .map(Connection::new)
         .map_err(|error| call.not_connected(&error, &[endpoint.login.password()]))

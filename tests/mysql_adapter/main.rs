@@ -8,6 +8,7 @@ mod connecting;
 mod events;
 mod facts;
 mod freezing;
+mod hostile;
 mod opening;
 mod replication;
 mod sessions;
