@@ -24,6 +24,9 @@ pub struct Options {
     /// Takeovers in each cell. The requirements are meant for 20 and more.
     #[arg(long, env = "BENCH_TAKEOVERS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub takeovers: u16,
+    /// Also write every attempt of every client to target/lab/records, one line of JSON each.
+    #[arg(long)]
+    pub records: bool,
     /// One level only; its requirements are then the only ones.
     #[arg(long, value_enum)]
     pub only: Option<Level>,
@@ -68,6 +71,9 @@ pub async fn run(options: Options) -> Result<()> {
         Vec::new()
     };
     write_json(sql.as_ref(), &service)?;
+    if options.records {
+        write_records(sql.as_ref(), &service)?;
+    }
     print::verdicts(&requirements, paint);
     let missed = requirements.iter().filter(|requirement| !requirement.met).count();
     if missed > 0 {
@@ -97,6 +103,19 @@ fn write_json(sql: Option<&SqlResult>, cells: &[CellResult]) -> Result<()> {
     let path = lab_directory().join("bench.json");
     fs::create_dir_all(lab_directory()).context("create target/lab")?;
     fs::write(&path, format!("{figures:#}\n")).with_context(|| format!("write {}", path.display()))
+}
+
+fn write_records(sql: Option<&SqlResult>, cells: &[CellResult]) -> Result<()> {
+    let folder = lab_directory().join("records");
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    if let Some(sql) = sql {
+        sql.report.write_json_lines(&folder.join("sql.jsonl"))?;
+    }
+    for cell in cells {
+        let name = format!("{}-{:?}-{}.jsonl", cell.order.key(), cell.place, cell.kind.key());
+        cell.report.write_json_lines(&folder.join(name))?;
+    }
+    Ok(())
 }
 
 fn by_order(cells: &[CellResult], place: Place) -> Value {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::record::{Attempt, ClientKind, Key, Moment};
+use super::statistics::milliseconds;
 
 /// Which server took which row, read from the final primary.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,15 @@ pub struct Takeover {
     pub from: Moment,
     /// After it had ended, and clients had had time to notice.
     pub to: Moment,
+}
+
+impl Takeover {
+    /// Its servers and its span in milliseconds since the scenario began.
+    pub fn json(&self) -> serde_json::Value {
+        let Self { old, new, from, to } = self;
+        let (from, to) = (milliseconds(from.0), milliseconds(to.0));
+        serde_json::json!({"old": old, "new": new, "from": from, "to": to})
+    }
 }
 
 /// What the clients of one kind saw of one takeover.

@@ -127,10 +127,12 @@ impl Report {
         broken
     }
 
-    /// Writes every attempt as a line of JSON.
+    /// Writes every attempt as a line of JSON, after a first line with the takeovers.
     pub fn write_json_lines(&self, path: &Path) -> Result<()> {
         let write = || -> std::io::Result<()> {
             let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+            let takeovers: Vec<_> = self.takeovers.iter().map(Takeover::json).collect();
+            writeln!(file, "{}", serde_json::json!({"takeovers": takeovers}))?;
             for attempt in &self.attempts {
                 writeln!(file, "{}", attempt.json())?;
             }
