@@ -84,6 +84,7 @@ async fn a_target_is_chosen_and_the_old_primary_left_stopped() -> Result<()> {
     assert_eq!(world.server(0).value(threads).await?, "OFF");
     let source = "SELECT CONCAT(COUNT(*)) FROM performance_schema.replication_connection_configuration";
     assert_eq!(world.server(0).value(source).await?, "1", "its source is set");
+    world.server(0).execute(&["START REPLICA"]).await?;
     let report = running.finish().await?;
     assert_eq!((report.missing(), report.overlap_samples()), (0, 0));
     Ok(())
