@@ -16,19 +16,16 @@ mod private;
 mod progress;
 mod proxy;
 mod second;
+mod servers;
 mod teardown;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use k8s_openapi::api::core::v1::Node as NodeObject;
-use kube::{Api, Client};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,14 +37,15 @@ pub use teardown::clean_up;
 
 use crate::control_plane::{self, ControlPlane};
 use crate::image::catalog;
-use crate::process::{Process, Program};
+use crate::process::Process;
 use crate::run::Run;
 use crate::tools::{self, NodeBinaries};
 use crate::wait::{Look, until};
 use command::Short;
 use layout::Layout;
 use namespace::Room;
-use second::{Needs, PROXY_LIMIT, Second};
+use second::{Needs, Second};
+use servers::{KUBE_PROXY, Servers, node_ready, wait_for_proxy};
 
 /// Threads for work inside the node's network namespace: clients of the demo and the benchmark run there.
 const THREADS: usize = 4;
@@ -298,75 +296,6 @@ impl Node {
     }
 }
 
-const KUBE_PROXY: &str = "kube-proxy";
-
-/// Starts the node's servers.
-struct Servers<'a> {
-    run: &'a Run,
-    layout: &'a Layout,
-    options: &'a Options,
-    mounts: &'a File,
-}
-
-impl Servers<'_> {
-    fn containerd(&self) -> Result<Process> {
-        let configuration = containerd::configure(self.layout, &self.options.binaries.cni_plugins)?;
-        self.mounted("containerd", &self.options.binaries.containerd)
-            .argument("--config")
-            .argument(configuration)
-            .start(self.run)
-    }
-
-    /// All servers that need the API.
-    fn start(&self, control_plane: &ControlPlane) -> Result<Vec<Process>> {
-        let binaries = &self.options.binaries;
-        let administrator = control_plane.admin_kubeconfig();
-
-        let user = format!("system:node:{NODE_NAME}");
-        let kubelet_kubeconfig = control_plane.kubeconfig(&user, Some("system:nodes"))?;
-        let kubelet = kubelet::configure(self.layout, &control_plane.authority_certificate())?;
-        let kubelet = self
-            .mounted("kubelet", &binaries.kubelet)
-            .argument(format!("--config={}", kubelet.display()))
-            .argument(format!("--kubeconfig={}", kubelet_kubeconfig.display()))
-            .argument(format!("--hostname-override={NODE_NAME}"))
-            .argument(format!("--node-ip={NODE_ADDRESS}"))
-            .start(self.run)?;
-
-        let kubeconfig = control_plane.kubeconfig("system:kube-scheduler", None)?;
-        let scheduler = self
-            .plain("kube-scheduler", &binaries.kube_scheduler)
-            .argument(format!("--kubeconfig={}", kubeconfig.display()))
-            // With leader election it ends when the API is away for ten seconds, which tests want it to survive.
-            .arguments(["--leader-elect=false", "--bind-address=127.0.0.1"])
-            .start(self.run)?;
-
-        let kubeconfig = control_plane.kubeconfig("system:kube-proxy", None)?;
-        let proxy = proxy::configure(self.layout, NODE_NAME, &kubeconfig)?;
-        let proxy = self
-            .plain(KUBE_PROXY, &binaries.kube_proxy)
-            .argument(format!("--config={}", proxy.display()))
-            .start(self.run)?;
-
-        let names = dns::configure(self.layout, administrator)?;
-        let names =
-            self.plain("coredns", &self.options.coredns).argument("-conf").argument(names).start(self.run)?;
-        Ok(vec![kubelet, scheduler, proxy, names])
-    }
-
-    /// A program in the network namespace.
-    fn plain(&self, name: &str, executable: &Path) -> Program {
-        Program::new(name, executable)
-            .network_namespace(Some(namespace::network_path(&self.layout.network())))
-    }
-
-    /// A program in the network namespace and the private mount namespace, which has no name: this process holds it open.
-    fn mounted(&self, name: &str, executable: &Path) -> Program {
-        let held = format!("--mount=/proc/{}/fd/{}", std::process::id(), self.mounts.as_raw_fd());
-        self.plain(name, Path::new("nsenter")).argument(held).argument("--").argument(executable)
-    }
-}
-
 async fn start_control_plane(
     run: &Arc<Run>,
     options: &Options,
@@ -409,28 +338,4 @@ async fn load_images(
     }
     progress.done("images are loaded");
     Ok(())
-}
-
-async fn node_ready(client: Client) -> Result<Look<()>> {
-    let node = match Api::<NodeObject>::all(client).get(NODE_NAME).await {
-        Ok(node) => node,
-        Err(error) => return Ok(Look::NotYet(format!("{:#}", anyhow::Error::new(error)))),
-    };
-    let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-    Ok(match conditions.into_iter().find(|condition| condition.type_ == "Ready") {
-        Some(ready) if ready.status == "True" => Look::Ready(()),
-        Some(ready) => Look::NotYet(ready.message.unwrap_or_default()),
-        None => Look::NotYet("kubelet has not reported yet".to_owned()),
-    })
-}
-
-/// Waits until a kube-proxy has written its rules.
-async fn wait_for_proxy(room: &Room, process: &Process) -> Result<()> {
-    until("kube-proxy's rules", PROXY_LIMIT, Duration::from_millis(50), async || {
-        process.ensure_running()?;
-        let probe = Short::new("busybox", ["wget", "-q", "-O", "-", "http://127.0.0.1:10256/healthz"]);
-        Ok(Look::from_result(room.enter(|| probe.output()).await))
-    })
-    .await
-    .map(drop)
 }

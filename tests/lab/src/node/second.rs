@@ -2,7 +2,6 @@
 //! kube-proxy than the operator's steers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Node;
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use super::layout::{Layout, SECOND_ADDRESS, SECOND_NAME};
 use super::namespace::{self, Room};
-use super::{network, proxy};
+use super::{network, proxy, servers};
 use crate::control_plane::ControlPlane;
 use crate::process::{Process, Program};
 use crate::run::Run;
@@ -49,7 +48,7 @@ impl Second {
             .network_namespace(Some(namespace::network_path(&network)))
             .argument(format!("--config={}", configuration.display()))
             .start(needs.run)?;
-        super::wait_for_proxy(&room, &proxy).await?;
+        servers::wait_for_proxy(&room, &proxy).await?;
         Ok(Self { room, _proxy: proxy })
     }
 }
@@ -73,6 +72,3 @@ async fn create_node(control_plane: &ControlPlane) -> Result<()> {
         .context("set the second Node's address")?;
     Ok(())
 }
-
-/// How long kube-proxy may take to write its first rules.
-pub(super) const PROXY_LIMIT: Duration = Duration::from_secs(30);
