@@ -7,6 +7,7 @@ pub mod api;
 pub mod cli;
 pub mod controller;
 pub mod kubernetes;
+pub mod leadership;
 pub mod mysql;
 pub mod takeover;
 pub mod telemetry;

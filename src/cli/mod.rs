@@ -4,6 +4,7 @@
 
 mod crd;
 mod run;
+mod target;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;

@@ -1,3 +1,5 @@
 //! Logs, metrics and the admin server.
 
+pub mod admin;
+pub mod logs;
 pub mod metrics;

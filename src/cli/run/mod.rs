@@ -1,0 +1,85 @@
+//! `mysql-takeover run`: the operator.
+
+mod operate;
+
+use super::target;
+use crate::leadership::Timing;
+use crate::telemetry::logs;
+use anyhow::{Context as _, Result};
+use clap::ArgAction;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    target: target::Arguments,
+    /// Namespaces to work in, separated by commas [default: all]
+    #[arg(long, env = "WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+    /// Name of the Lease that elects the one instance that acts
+    #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = "mysql-takeover")]
+    lease_name: String,
+    /// Namespace of the Lease [default: that of the kubeconfig or the Pod]
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Name of this instance in the Lease and in Events; something unique is added [default: the host's name]
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    identity: Option<String>,
+    /// Seconds for which a Lease that nobody renews keeps other instances out
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    lease_duration_seconds: u32,
+    /// Seconds for which the leader tries to renew before it gives up and exits
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    renew_deadline_seconds: u32,
+    /// Seconds between renewals, and between looks of those that stand by
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    retry_period_seconds: u32,
+    /// Address for /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// How log lines look
+    #[arg(long, env = "LOG_FORMAT", value_enum, value_name = "FORMAT", default_value_t)]
+    log_format: logs::Format,
+    /// error, warn, info, debug, trace, or directives such as `info,mysql_takeover=debug`
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+    /// Seconds between two looks at a cluster that nothing is known to have happened to
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=300))]
+    probe_period_seconds: u32,
+    /// Seconds that running takeovers get to come to a safe point on SIGTERM; less than the Pod's grace period
+    #[arg(long, value_name = "SECONDS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=3600), action = ArgAction::Set)]
+    shutdown_grace_seconds: u32,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let timing = self.timing()?;
+        logs::start(self.log_format, &self.log_level)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        let code = runtime.block_on(operate::operate(self, timing));
+        // A pass that did not come to its end within the grace period must not hold the process.
+        runtime.shutdown_background();
+        code
+    }
+
+    fn timing(&self) -> Result<Timing> {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Timing {
+            lease_duration: seconds(self.lease_duration_seconds),
+            renew_deadline: seconds(self.renew_deadline_seconds),
+            retry_period: seconds(self.retry_period_seconds),
+        }
+        .checked()
+        .with_context(|| {
+            format!(
+                "--lease-duration-seconds {}, --renew-deadline-seconds {} and --retry-period-seconds {} do not go together",
+                self.lease_duration_seconds, self.renew_deadline_seconds, self.retry_period_seconds
+            )
+        })
+    }
+}
