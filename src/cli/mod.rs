@@ -16,6 +16,11 @@ const USAGE: u8 = 64;
 /// Exit code when the command could not be carried out at all, so that nothing can be said about a takeover.
 const FAILED: u8 = 4;
 
+/// Arguments that are fine one by one and do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
 /// Hands the primary role of a MySQL replication topology from one instance to another.
 #[derive(Debug, Parser)]
 #[command(name = "mysql-takeover", version, propagate_version = true, arg_required_else_help = true)]
@@ -59,7 +64,7 @@ impl Arguments {
         };
         outcome.unwrap_or_else(|error| {
             eprintln!("error: {error:#}");
-            ExitCode::from(FAILED)
+            ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
         })
     }
 }

@@ -4,6 +4,7 @@ use crate::kubernetes::connect::Target;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "target")]
 pub(super) struct Arguments {
     /// Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or a Pod's service account]
     #[arg(long, value_name = "FILE")]

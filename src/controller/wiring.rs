@@ -2,7 +2,7 @@
 
 use super::{Context, Error, Next, cluster, takeover};
 use crate::api::{MasterTakeover, MySQLCluster};
-use crate::kubernetes::{Key, Kubernetes};
+use crate::kubernetes::{Key, Kubernetes, words};
 use crate::mysql::Servers;
 use crate::telemetry::admin::Readiness;
 use futures::future::{BoxFuture, join_all};
@@ -141,7 +141,7 @@ impl<K: Kubernetes, S: Servers> Scope<K, S> {
                         tokio::spawn(reconcile(context.clone(), key));
                     }
                     Err(controller::Error::QueueError(error)) => {
-                        tracing::warn!(controller = name, error = %causes(&error), "cannot watch; trying again");
+                        tracing::warn!(controller = name, error = %words::causes(&error), "cannot watch; trying again");
                     }
                     // `retry` has told it.
                     Err(controller::Error::ReconcilerFailed(..)) | Ok(_) => {}
@@ -178,20 +178,6 @@ impl Backoff for WatchAgain {
 
 fn watched() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
-}
-
-/// An error with its causes: the outermost one only says that something failed.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// One pass over an object, unless it cannot be read as what it should be: such a one must not stall the others.

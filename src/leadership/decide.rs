@@ -21,7 +21,7 @@ pub enum TimingError {
     #[error("the renew deadline must be less than the lease duration")]
     RenewDeadline,
     /// One failed request would cost the lead.
-    #[error("the retry period must be less than half of the renew deadline")]
+    #[error("the retry period must be at most half of the renew deadline")]
     RetryPeriod,
     /// Whole seconds are all that a Lease can say.
     #[error("the lease duration must be at least 1 s")]
@@ -37,7 +37,7 @@ impl Timing {
         if self.renew_deadline >= self.lease_duration {
             return Err(TimingError::RenewDeadline);
         }
-        if self.retry_period.is_zero() || self.retry_period * 2 >= self.renew_deadline {
+        if self.retry_period.is_zero() || self.retry_period * 2 > self.renew_deadline {
             return Err(TimingError::RetryPeriod);
         }
         Ok(self)
@@ -122,7 +122,7 @@ mod tests {
         };
         assert!(timing(15, 10, 2).is_ok());
         assert_eq!(timing(10, 10, 2), Err(TimingError::RenewDeadline));
-        assert_eq!(timing(15, 10, 5), Err(TimingError::RetryPeriod));
+        assert_eq!(timing(15, 10, 6), Err(TimingError::RetryPeriod));
         assert_eq!(timing(15, 10, 0), Err(TimingError::RetryPeriod));
         assert_eq!(timing(0, 0, 0), Err(TimingError::TooShort));
     }

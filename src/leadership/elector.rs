@@ -2,6 +2,7 @@
 
 use super::decide::{Timing, Verdict, evaluate};
 use crate::api::FIELD_MANAGER;
+use crate::kubernetes::words;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
@@ -258,8 +259,7 @@ fn parameters() -> PostParams {
 async fn answer<T>(limit: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
     match timeout(limit, request).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(kube::Error::Api(status))) => Err(status.message.clone()),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(words::told(&error)),
         Err(_elapsed) => Err(format!("no answer from the API server within {:.1} s", limit.as_secs_f64())),
     }
 }

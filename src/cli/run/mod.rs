@@ -2,7 +2,7 @@
 
 mod operate;
 
-use super::target;
+use super::{Usage, target};
 use crate::leadership::Timing;
 use crate::telemetry::logs;
 use anyhow::{Context as _, Result};
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "LOG_FORMAT", value_enum, value_name = "FORMAT", default_value_t)]
     log_format: logs::Format,
     /// error, warn, info, debug, trace, or directives such as `info,mysql_takeover=debug`
-    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = logs::level)]
     log_level: String,
     /// Seconds between two looks at a cluster that nothing is known to have happened to
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=300))]
@@ -67,7 +67,7 @@ impl Arguments {
         code
     }
 
-    fn timing(&self) -> Result<Timing> {
+    fn timing(&self) -> Result<Timing, Usage> {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         Timing {
             lease_duration: seconds(self.lease_duration_seconds),
@@ -75,11 +75,12 @@ impl Arguments {
             retry_period: seconds(self.retry_period_seconds),
         }
         .checked()
-        .with_context(|| {
-            format!(
-                "--lease-duration-seconds {}, --renew-deadline-seconds {} and --retry-period-seconds {} do not go together",
-                self.lease_duration_seconds, self.renew_deadline_seconds, self.retry_period_seconds
-            )
+        .map_err(|error| {
+            let (lease, renew, retry) =
+                (self.lease_duration_seconds, self.renew_deadline_seconds, self.retry_period_seconds);
+            Usage(format!(
+                "{error} (--lease-duration-seconds {lease}, --renew-deadline-seconds {renew}, --retry-period-seconds {retry})"
+            ))
         })
     }
 }

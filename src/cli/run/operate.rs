@@ -3,7 +3,7 @@
 use super::Arguments;
 use crate::api::{MasterTakeover, MySQLCluster};
 use crate::controller::{Clock, Context, Gates, Settings, wiring};
-use crate::kubernetes::{KubeApi, connect};
+use crate::kubernetes::{KubeApi, connect, words};
 use crate::leadership::{Elector, Lost, Timing};
 use crate::mysql::MysqlServers;
 use crate::telemetry::admin::{self, Readiness};
@@ -216,8 +216,7 @@ where
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(format!(
             "{plural} are not served: apply the definitions (`mysql-takeover crd | kubectl apply -f -`)"
         )),
-        Ok(Err(kube::Error::Api(status))) => Err(format!("cannot list {plural}: {}", status.message)),
-        Ok(Err(error)) => Err(format!("cannot list {plural}: {error}")),
+        Ok(Err(error)) => Err(format!("cannot list {plural}: {}", words::told(&error))),
         Err(_elapsed) => Err(format!("cannot list {plural}: no answer within {} s", LOOK_LIMIT.as_secs())),
     }
 }

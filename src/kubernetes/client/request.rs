@@ -3,12 +3,12 @@
 use super::KubeApi;
 use crate::api::FIELD_MANAGER;
 use crate::kubernetes::port::{ApiError, Commit};
+use crate::kubernetes::words;
 use kube::api::PostParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::error::Error as _;
 use std::fmt::Debug;
 use std::future::Future;
 
@@ -19,34 +19,12 @@ impl ApiError {
     }
 
     fn of(action: &str, error: &kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self {
-                action: action.to_owned(),
-                status: Some(status.code),
-                message: if status.message.is_empty() {
-                    format!("HTTP status {} {}", status.code, status.reason)
-                } else {
-                    status.message.clone()
-                },
-            },
-            error => Self::new(action, chain(error)),
-        }
+        let status = match error {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        };
+        Self { action: action.to_owned(), status, message: words::told(error) }
     }
-}
-
-/// The error with its causes, each once: kube's own display repeats some and hides others.
-fn chain(error: &kube::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// A write that lacks the resourceVersion would go through whatever is stored.
