@@ -144,7 +144,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         }
     }
 
-    /// Ends the client sessions on the old primary in one packet, then writes down that the new one is open.
+    /// Ends the client sessions on the old primary in one packet.
     pub(super) async fn disconnect(&mut self, intent: &Intent) -> Effect {
         let name = &intent.plan.old_primary.name;
         let ended = match self.old.as_mut() {
@@ -168,14 +168,15 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 format!("client sessions not ended: {why}")
             }
         };
-        if !self.situation.recorded_open {
-            self.record_open().await;
-        }
         Effect::Done(message)
     }
 
-    /// A failed write here costs nothing: the servers say that it is open.
-    async fn record_open(&mut self) {
+    /// Writes down that the new primary is open, once clients can write there. A failed write costs nothing: the servers
+    /// say that it is open.
+    pub(super) async fn record_open(&mut self) {
+        if self.situation.recorded_open {
+            return;
+        }
         let opened = Opened {
             at: self.context.clock.now(),
             frozen_gtid_set: self
@@ -199,11 +200,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let opened = self.claim.active().and_then(|active| active.opened.clone()).unwrap_or(opened);
         self.report.status().frozen_gtid_set.clone_from(&opened.frozen_gtid_set);
         self.report.outage(opened.write_outage_microseconds);
-        self.report.progress(
-            self.context,
-            crate::takeover::Step::Disconnect.reason(),
-            "the new primary is open",
-        );
+        self.report.progress(self.context, crate::takeover::Step::Detach.reason(), "the new primary is open");
         self.report.try_flush(self.context).await;
     }
 }
