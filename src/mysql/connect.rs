@@ -153,15 +153,15 @@ fn settings(call: Call<'_>, dialect: Dialect, tag: &Tag, limit: Duration) -> Res
     if dialect.supported() {
         settings.push_str(", max_execution_time = 0");
     }
-    let epoch = tag.epoch.to_string();
-    for (name, value) in [
-        (MARK_CLUSTER, tag.cluster_uid.as_str()),
-        (MARK_HOLDER, &tag.holder),
-        (MARK_EPOCH, &epoch),
-        (MARK_PURPOSE, tag.purpose),
-    ] {
-        let value =
-            literal(value).map_err(|error| call.error(ServerErrorKind::Unreachable, error.to_string()))?;
+    // A statement of its own: the literals are read under the sql_mode that the one before has set.
+    let _ = write!(settings, "; SET @{MARK_EPOCH} = {}", tag.epoch);
+    for (name, value) in
+        [(MARK_CLUSTER, tag.cluster_uid.as_str()), (MARK_HOLDER, &tag.holder), (MARK_PURPOSE, tag.purpose)]
+    {
+        let value = literal(value).map_err(|error| {
+            let message = format!("the operator's own name for this session is not usable: {error}");
+            call.error(ServerErrorKind::Unreachable, message)
+        })?;
         // Writing to a String cannot fail.
         let _ = write!(settings, ", @{name} = {value}");
     }

@@ -1,6 +1,6 @@
 //! Whom servers replicate from.
 
-use crate::support::{Fixture, LIMIT, eventually};
+use crate::support::{Fixture, LIMIT, eventually, stop};
 use lab::mysqld::TopologyOptions;
 use mysql_async::prelude::Queryable as _;
 use mysql_takeover::api::cluster::TlsMode;
@@ -160,4 +160,27 @@ async fn the_servers_logs_never_show_the_password() {
     assert_eq!(server.value(changes).await.unwrap(), "2");
     let log = std::fs::read_to_string(server.log()).unwrap();
     assert!(!log.contains(password.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_leaves_a_source_that_hangs() {
+    let fixture = Fixture::start("adapter-hung", 3).await;
+    let mut sibling = fixture.session(2).await;
+    stop(fixture.at(0)).await;
+    // Connected and silent; then waiting for a greeting that does not come.
+    for restart in [false, true] {
+        if restart {
+            fixture.at(2).execute(&["STOP REPLICA IO_THREAD"]).await.unwrap();
+            let set = "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '{}', SOURCE_PORT = {}";
+            let set = set.replacen("{}", &fixture.at(0).address().to_string(), 1);
+            let set = set.replacen("{}", &fixture.at(0).port().to_string(), 1);
+            fixture.at(2).execute(&[set.as_str(), "START REPLICA IO_THREAD"]).await.unwrap();
+            assert_eq!(channel(&mut sibling).await.receiver, ThreadState::Connecting);
+        }
+        let begin = Instant::now();
+        sibling.replicate_from(&fixture.source(1), true).await.unwrap();
+        eprintln!("left a source that hangs: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < LIMIT, "{:?}", begin.elapsed());
+    }
+    fixture.at(0).cont().unwrap();
 }

@@ -1,6 +1,7 @@
 //! Locks, operator instances that find each other, and ending sessions.
 
 use crate::support::{Fixture, LIMIT, eventually, tag};
+use lab::mysqld::TopologyOptions;
 use mysql_takeover::mysql::{MysqlServers, ServerErrorKind, Servers as _, Session as _, Tag};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ async fn a_lock_has_one_holder_and_is_freed_with_its_session() {
     assert!(!second.take_lock(lock, Duration::ZERO).await.unwrap());
     assert!(!second.take_lock(lock, Duration::from_secs(1)).await.unwrap());
     assert_eq!(second.lock_holder(lock).await.unwrap(), Some(first.connection()));
+    let seen =
+        "SELECT object_name FROM performance_schema.metadata_locks WHERE object_type = 'USER LEVEL LOCK'";
+    assert_eq!(fixture.at(0).value(seen).await.unwrap(), lock);
 
     second.kill(&[first.connection()]).await.unwrap();
     assert!(second.take_lock(lock, Duration::from_secs(10)).await.unwrap());
@@ -24,12 +28,15 @@ async fn a_lock_has_one_holder_and_is_freed_with_its_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_instances_find_each_other() {
-    let fixture = Fixture::start("adapter-tags", 1).await;
+    let mut options = TopologyOptions::new("adapter-tags", 1);
+    // Quoting must not depend on the server's own settings.
+    options.extra = vec!["--sql-mode=NO_BACKSLASH_ESCAPES,ANSI_QUOTES".into()];
+    let fixture = Fixture::start_with(options).await;
     let mut watch = fixture.session(0).await;
     assert!(watch.operator_sessions().await.unwrap().is_empty());
     let other = Tag {
         cluster_uid: "f2f8bb83-51a1-4e6e-9f62-9a1a6d3c5f0e".into(),
-        holder: format!("operator-{}", "x".repeat(300)),
+        holder: format!("operator-'\\\"`%ü{}", "x".repeat(300)),
         epoch: 7,
         purpose: "work",
     };
