@@ -17,11 +17,15 @@ use lab::{control_plane, tools};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Name of the cluster in every world.
 pub const CLUSTER: &str = "db";
 /// Bound on everything that is waited for.
 pub const LIMIT: Duration = Duration::from_mins(2);
+
+/// One topology under load at a time: several would starve each other's replicas on a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Servers, their Pods and Secrets, a `MySQLCluster`, and the operator.
 pub struct World {
@@ -34,6 +38,7 @@ pub struct World {
     /// The control plane.
     pub tier: &'static SmallTier,
     restarts: std::cell::Cell<u32>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl World {
@@ -52,6 +57,7 @@ impl World {
 
     /// Everything but the operator.
     pub async fn without_operator(servers: u8, change: impl FnOnce(&mut Value)) -> Result<Self> {
+        let alone = ONE_AT_A_TIME.lock().await;
         let tier = SmallTier::shared().await?;
         let namespace = tier.namespace("takeover").await?;
         control_plane::apply(&namespace.client, &lab::operator::definitions(&program())?, None).await?;
@@ -80,7 +86,14 @@ impl World {
         });
         change(&mut cluster["spec"]);
         control_plane::apply(&namespace.client, &cluster.to_string(), Some(&namespace.name)).await?;
-        Ok(Self { operator: None, topology, namespace, tier, restarts: std::cell::Cell::new(0) })
+        Ok(Self {
+            operator: None,
+            topology,
+            namespace,
+            tier,
+            restarts: std::cell::Cell::new(0),
+            _alone: alone,
+        })
     }
 
     /// Starts the operator, or another one after it was stopped.
@@ -227,10 +240,10 @@ impl World {
         let servers: Vec<_> = self.topology.servers.iter().map(lab::load::Server::from).collect();
         let addresses = servers.iter().map(|server| server.address).collect();
         let login = Login::of(&self.topology.accounts.application, false);
-        let running = Scenario::new(servers, login, "writes")
-            .clients(Clients::new(kind, count, addresses))
-            .start()
-            .await?;
+        let mut clients = Clients::new(kind, count, addresses);
+        // Replicas on a busy machine keep up with this; how fast it can go is the benchmark's question.
+        clients.think_time = Duration::from_millis(20);
+        let running = Scenario::new(servers, login, "writes").clients(clients).start().await?;
         running.wait_for_acknowledgements(50).await?;
         Ok(running)
     }
