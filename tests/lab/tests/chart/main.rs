@@ -48,6 +48,7 @@ fn unknown_or_unfit_values_are_refused_by_name() {
         ("terminationGracePeriodSeconds=10", "/terminationGracePeriodSeconds"),
         ("log.format=xml", "/log/format"),
         ("leaderElection.renewDeadlineSeconds=15", "less than leaseDurationSeconds"),
+        ("leaderElection.retryPeriodSeconds=6", "at most half of renewDeadlineSeconds"),
         ("serviceAccount.create=false", "serviceAccount.name must be set"),
         (r"commonLabels.app\.kubernetes\.io/name=x", "app.kubernetes.io/name"),
     ] {

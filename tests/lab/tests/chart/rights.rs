@@ -113,6 +113,12 @@ async fn an_operator_with_the_rights_of_the_chart_carries_out_a_takeover() {
     let events = events.list(&ListParams::default()).await.unwrap();
     assert!(events.items.iter().any(|event| event.reason.as_deref() == Some("PrimaryChanged")));
 
+    let metrics = operator.page("/metrics").await.unwrap();
+    for metric in
+        ["leader_status 1", "cluster_writable_instances", "finished_total", "write_outage_seconds_count"]
+    {
+        assert!(metrics.contains(&format!("mysql_takeover_{metric}")), "{metric} in {metrics}");
+    }
     // A right that is missing may cost no more than an Event or a retry: the log tells.
     let log = std::fs::read_to_string(operator.process().log()).unwrap();
     let refused: Vec<_> = log.lines().filter(|line| line.to_lowercase().contains("forbidden")).collect();

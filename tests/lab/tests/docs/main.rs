@@ -115,6 +115,20 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn every_metric_is_documented() {
+    let documented = metrics_in(&fs::read_to_string(repository().join("docs/reference.md")).unwrap());
+    let source = fs::read_to_string(repository().join("src/telemetry/metrics.rs")).unwrap();
+    let registered: Vec<_> =
+        source.split("registry.register").skip(1).filter_map(|rest| rest.split('"').nth(1)).collect();
+    assert!(registered.len() >= 12, "{registered:?}");
+    let missing: Vec<_> = registered
+        .iter()
+        .filter(|name| !documented.iter().any(|metric| metric.starts_with(&format!("mysql_takeover_{name}"))))
+        .collect();
+    assert!(missing.is_empty(), "docs/reference.md does not have: {missing:?}");
+}
+
+#[test]
 fn every_alert_is_explained_and_uses_documented_metrics() {
     let page = fs::read_to_string(repository().join("docs/reference.md")).unwrap();
     let alerts = fs::read_to_string(repository().join("charts/mysql-takeover/files/alerts.yaml")).unwrap();
