@@ -25,7 +25,7 @@ demo: install ## A takeover in real Pods under writing clients, with its figures
 
 test: install lint ## Everything: pure tests, real MySQL with a real API server, one end-to-end run on a node
 	$(CARGO) build --locked --workspace
-	@status=0; $(CARGO) test --locked --workspace || status=$$?; $(LAB) down --abandoned || status=1; exit $$status
+	@status=0; $(CARGO) test --locked --workspace --no-fail-fast || status=$$?; $(LAB) down --abandoned || status=1; exit $$status
 
 lint: ## Formatting and clippy
 	$(CARGO) fmt --all --check

@@ -240,6 +240,7 @@ async fn hold_or(lifetime: Lifetime, keep: impl FnOnce() -> Result<()>) -> Resul
 fn down(names: &[String], abandoned: bool) -> Result<()> {
     let mut chosen = names.to_vec();
     if names.is_empty() {
+        run::sweep_unborn()?;
         for name in run::names()? {
             match run::describe(&name)?.0 {
                 State::Running => println!("{name}: in progress, left alone; end it with: lab down {name}"),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::process::{Process, Program};
-use crate::run::Run;
+use crate::run::{Run, project_directory};
 use crate::tools;
 use crate::wait::{Look, until};
 
@@ -28,15 +28,15 @@ const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// How to build it.
 pub fn program() -> Result<PathBuf> {
     let current = std::env::current_exe().context("find the running program")?;
-    // A test is in `deps/`, one folder further down.
-    let found = current.ancestors().skip(1).take(2).map(|folder| folder.join("mysql-takeover"));
-    for path in found {
-        if path.is_file() {
-            return Ok(path);
-        }
+    let release = current.components().any(|part| part.as_os_str() == "release");
+    let profile = if release { "release" } else { "debug" };
+    // A test is in `deps/`, one folder further down. With cargo's `build.build-dir` set it is somewhere else altogether.
+    let beside = current.ancestors().skip(1).take(2).map(Path::to_owned);
+    let folders = beside.chain([project_directory().join("target").join(profile)]);
+    if let Some(path) = folders.map(|folder| folder.join("mysql-takeover")).find(|path| path.is_file()) {
+        return Ok(path);
     }
-    let release =
-        if current.components().any(|part| part.as_os_str() == "release") { " --release" } else { "" };
+    let release = if release { " --release" } else { "" };
     bail!("the operator is not built: cargo build{release} --package mysql-takeover")
 }
 

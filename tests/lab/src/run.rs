@@ -258,6 +258,24 @@ pub fn names() -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Removes what is left of runs whose owner died before they were one: folders without anything that runs.
+pub fn sweep_unborn() -> Result<()> {
+    let runs = runs_directory();
+    let Ok(entries) = fs::read_dir(&runs) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry.with_context(|| format!("list {}", runs.display()))?;
+        let name = entry.file_name();
+        // `.<name>.<pid>`, see `Run::create`.
+        let unborn =
+            name.to_str().filter(|name| name.starts_with('.')).and_then(|name| name.rsplit_once('.'));
+        let owner = unborn.and_then(|(_, pid)| pid.parse().ok());
+        if owner.is_some_and(|pid| process::start_time(pid).is_none()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// The state and the records of a run.
 pub fn describe(name: &str) -> Result<(State, Vec<Leftover>)> {
     let path = runs_directory().join(name);
