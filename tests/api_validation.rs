@@ -1,6 +1,8 @@
 //! What the API server itself refuses, by schema and CEL, before the operator ever sees it: each with a message that names
 //! the field. And what it fills in.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::Status;
 use kube::{Api, Client};

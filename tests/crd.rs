@@ -1,5 +1,7 @@
 //! The custom resource definitions: `crds/` is what the types say, and what they say is sound.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use mysql_takeover::api::crd;
 use serde_json::Value;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The operator as a process: what it needs before it is ready, who leads, how it ends.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use lab::run::Run;

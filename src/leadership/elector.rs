@@ -91,11 +91,11 @@ impl Elector {
     /// Waits for the Lease, then keeps it until `release` is cancelled, and gives it back. Whoever cancels `release` must
     /// have stopped acting.
     pub async fn run(mut self, release: CancellationToken) -> Result<(), Lost> {
-        if release.run_until_cancelled(self.acquire()).await.is_some() {
-            if let Some(lost) = release.run_until_cancelled(self.keep()).await {
-                self.claim.send_replace(Claim::none());
-                return Err(lost);
-            }
+        if release.run_until_cancelled(self.acquire()).await.is_some()
+            && let Some(lost) = release.run_until_cancelled(self.keep()).await
+        {
+            self.claim.send_replace(Claim::none());
+            return Err(lost);
         }
         self.claim.send_replace(Claim::none());
         self.give_back().await;
