@@ -67,10 +67,7 @@ async fn on_own_node(options: &Options) -> Result<()> {
     let result = access.enter(async move || play(&inside, None, None, progress).await).await;
     if options.keep {
         node.keep()?;
-        println!("\nThe node is left up.");
-        println!("  kubectl:   {}", node.how_to_enter());
-        println!("  again:     apply a MasterTakeover with another name and newPrimary: {CLUSTER}-2");
-        println!("  end it:    lab down demo (or: make clean)");
+        println!("{}", show::how_to_use(&node.how_to_enter()));
     } else {
         node.end().await?;
     }

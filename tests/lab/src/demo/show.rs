@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::paint::{Paint, table};
+use crate::deploy::{CLUSTER, NAMESPACE, TAKEOVER, TAKEOVER_SAMPLE};
 use crate::load::{ClientKind, Report, milliseconds};
 use crate::resources::{ClusterStatus, TakeoverStatus};
 
@@ -89,6 +90,22 @@ impl Show {
     pub fn verdict(self) {
         println!("\n{}", self.paint.good("The primary has moved. No acknowledged write is missing."));
     }
+}
+
+/// Commands for a node that is left up. `enter` runs kubectl there, with some arguments of its own.
+pub fn how_to_use(enter: &str) -> String {
+    let kubectl = enter.split_once(" get ").map_or(enter, |(kubectl, _)| kubectl);
+    format!(
+        "
+The node is left up. For a shell on this machine, as root:
+  k() {{ {kubectl} --namespace {NAMESPACE} \"$@\"; }}
+  k get mysqlclusters,mastertakeovers,pods,services
+  k get mastertakeover {TAKEOVER} --output=yaml
+Once more, to another server:
+  sed 's/{CLUSTER}-to-1/{CLUSTER}-to-2/; s/newPrimary:.*/newPrimary: {CLUSTER}-2/' {TAKEOVER_SAMPLE} | k apply --filename -
+  k get mastertakeovers --watch
+End it with: make clean"
+    )
 }
 
 /// Prints each step once, when it has ended.
