@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
 use lab::small::{PodSpec, SmallTier, TestNamespace, create_pod};
@@ -317,7 +317,7 @@ async fn a_service_is_created_owned_and_moved_in_one_write() {
 
     // What somebody else changed is taken back.
     let patch = kube::api::Patch::Merge(json!({"spec": {"selector": {"app": "web"}}}));
-    world.api::<Service>().patch("orders-primary", &Default::default(), &patch).await.unwrap();
+    world.api::<Service>().patch("orders-primary", &PatchParams::default(), &patch).await.unwrap();
     world.kubernetes.ensure_service(&cluster, &second).await.unwrap();
     assert_eq!(world.kubernetes.service(&key).await.unwrap().unwrap().selector, second.selector);
 }

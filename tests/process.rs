@@ -4,6 +4,7 @@
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
+use kube::api::PatchParams;
 use lab::run::Run;
 use lab::small::{SmallTier, TestNamespace};
 use lab::wait::{Look, until};
@@ -161,7 +162,7 @@ async fn a_leader_whose_lease_is_taken_exits_with_a_failure() {
     leader.until_page("/metrics", 200, "\nmysql_takeover_leader_status 1\n").await;
     let leases: Api<Lease> = Api::namespaced(namespace.client.clone(), &namespace.name);
     let stolen = serde_json::json!({"spec": {"holderIdentity": "thief", "leaseDurationSeconds": 60}});
-    leases.patch("mysql-takeover", &Default::default(), &kube::api::Patch::Merge(stolen)).await.unwrap();
+    leases.patch("mysql-takeover", &PatchParams::default(), &kube::api::Patch::Merge(stolen)).await.unwrap();
     assert_eq!(leader.exit_code().await, Some(1));
 }
 

@@ -2,9 +2,15 @@
 //!
 //! The same binary is a kubectl plugin when its file is called `kubectl-mysql_takeover`.
 
+mod cancel;
 mod crd;
+mod paint;
+mod plan;
 mod run;
+mod session;
 mod target;
+mod verdict;
+mod watch;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -33,6 +39,12 @@ pub struct Arguments {
 enum Command {
     /// Run the operator
     Run(run::Arguments),
+    /// Check a takeover and show what it would do, without changing anything
+    Plan(plan::Arguments),
+    /// Show the steps of a takeover while they happen
+    Watch(watch::Arguments),
+    /// Cancel a takeover
+    Cancel(cancel::Arguments),
     /// Print the custom resource definitions
     Crd(crd::Arguments),
     /// Print the version
@@ -56,6 +68,9 @@ impl Arguments {
     fn dispatch(self) -> ExitCode {
         let outcome = match self.command {
             Command::Run(arguments) => arguments.run(),
+            Command::Plan(arguments) => arguments.plan(),
+            Command::Watch(arguments) => arguments.watch(),
+            Command::Cancel(arguments) => arguments.cancel(),
             Command::Crd(arguments) => arguments.print(),
             Command::Version => {
                 println!("mysql-takeover {}", env!("CARGO_PKG_VERSION"));
