@@ -16,7 +16,8 @@ help: ## This text
 	@echo '  KEEP=1 make demo leaves the cluster up. KUBECONFIG is not touched.'
 
 install: ## Install what is missing: Debian packages, Kubernetes, helm, CoreDNS, MySQL (once, about ten minutes)
-	@echo 'Building the lab (cargo, about a minute the first time)'
+	@echo 'Building the lab (cargo, some minutes the first time)'
+	$(CARGO) build --locked --package lab
 	@$(LAB) install
 
 demo: install ## A takeover in real Pods under writing clients, with its figures; KEEP=1 leaves it up
