@@ -66,27 +66,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "mysql-takeover.rules" -}}
 - apiGroups: [mysql-takeover.io]
   resources: [mysqlclusters]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch]
 - apiGroups: [mysql-takeover.io]
   resources: [mastertakeovers]
-  # delete: only finished ones whose ttlSecondsAfterFinished has passed.
+  # patch: the finalizer. delete: only finished ones whose ttlSecondsAfterFinished has passed.
   verbs: [get, list, watch, patch, delete]
 - apiGroups: [mysql-takeover.io]
   resources: [mysqlclusters/status, mastertakeovers/status]
-  verbs: [get, patch, update]
+  verbs: [update]
 - apiGroups: [mysql-takeover.io]
-  resources: [mysqlclusters/finalizers, mastertakeovers/finalizers]
+  # As the owner of Services, where the cluster enforces that right.
+  resources: [mysqlclusters/finalizers]
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]
   # patch: the role label.
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch, update]
+  verbs: [get, create, patch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch]
+  verbs: [list]
 - apiGroups: [""]
   resources: [secrets]
   {{- with .Values.rbac.secretNames }}
@@ -95,5 +96,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}

@@ -118,18 +118,17 @@ pub fn golden_rules(secret_names: Option<Value>) -> Value {
         secrets["resourceNames"] = names;
     }
     json!([
-        {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters"], "verbs": ["get", "list", "watch", "patch"]},
+        {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["mysql-takeover.io"], "resources": ["mastertakeovers"],
          "verbs": ["get", "list", "watch", "patch", "delete"]},
         {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters/status", "mastertakeovers/status"],
-         "verbs": ["get", "patch", "update"]},
-        {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters/finalizers", "mastertakeovers/finalizers"],
          "verbs": ["update"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
-        {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch", "create", "patch", "update"]},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters/finalizers"], "verbs": ["update"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "patch"]},
+        {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "create", "patch"]},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]},
         secrets,
-        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     ])
 }
 

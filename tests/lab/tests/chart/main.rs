@@ -92,7 +92,7 @@ fn the_operator_has_these_rights_and_no_others() {
             json!([
                 {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
                 {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-                 "resourceNames": ["lab-mysql-takeover"], "verbs": ["get", "update", "patch"]},
+                 "resourceNames": ["lab-mysql-takeover"], "verbs": ["get", "update"]},
             ])
         );
         for binding in
