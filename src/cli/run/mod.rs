@@ -7,6 +7,7 @@ use crate::leadership::Timing;
 use crate::telemetry::logs;
 use anyhow::{Context as _, Result};
 use clap::ArgAction;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,6 +68,12 @@ impl Arguments {
         code
     }
 
+    /// An environment variable that is set and empty means the same as none.
+    fn namespaces(&self) -> Vec<String> {
+        let named: BTreeSet<_> = self.watch_namespaces.iter().map(|name| name.trim()).collect();
+        named.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
     fn timing(&self) -> Result<Timing, Usage> {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         Timing {
@@ -82,5 +89,29 @@ impl Arguments {
                 "{error} (--lease-duration-seconds {lease}, --renew-deadline-seconds {renew}, --retry-period-seconds {retry})"
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    fn parsed(words: &[&str]) -> Arguments {
+        let matches = Arguments::augment_args(Command::new("run")).get_matches_from(words);
+        Arguments::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn no_namespace_means_all() {
+        assert!(parsed(&["run", "--watch-namespaces", ""]).namespaces().is_empty());
+        assert_eq!(parsed(&["run", "--watch-namespaces", "b, a,,b"]).namespaces(), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_defaults_go_together() {
+        assert!(parsed(&["run"]).timing().is_ok());
+        let error = parsed(&["run", "--renew-deadline-seconds", "15"]).timing().unwrap_err();
+        assert!(error.to_string().contains("--renew-deadline-seconds 15"), "{error}");
     }
 }

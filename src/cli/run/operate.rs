@@ -48,15 +48,16 @@ pub(super) async fn operate(arguments: Arguments, timing: Timing) -> Result<Exit
     admin::serve(arguments.listen, readiness.clone(), metrics.clone()).await?;
 
     let client = connect::client(&config)?;
-    if asked
-        .run_until_cancelled(wait_until_served(&client, &arguments.watch_namespaces, &readiness))
-        .await
-        .is_none()
-    {
+    let namespaces = arguments.namespaces();
+    if asked.run_until_cancelled(wait_until_served(&client, &namespaces, &readiness)).await.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
 
-    let namespace = arguments.lease_namespace.as_deref().unwrap_or(&config.default_namespace);
+    let namespace = arguments
+        .lease_namespace
+        .as_deref()
+        .filter(|namespace| !namespace.is_empty())
+        .unwrap_or(&config.default_namespace);
     let (elector, mut claim) =
         Elector::new(connect::client(&config)?, namespace, &arguments.lease_name, &identity, timing);
     let release = CancellationToken::new();
@@ -86,7 +87,6 @@ pub(super) async fn operate(arguments: Arguments, timing: Timing) -> Result<Exit
         clock: Clock::system(),
         gates: Gates::default(),
     };
-    let namespaces = arguments.watch_namespaces.clone();
     let mut controllers =
         tokio::spawn(async move { wiring::run(context, client, &namespaces, readiness).await });
 

@@ -8,6 +8,7 @@ use super::verdict::Verdict;
 use crate::api::MasterTakeover;
 use crate::kubernetes::Kubernetes as _;
 use anyhow::Result;
+use kube::ResourceExt as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -101,6 +102,13 @@ impl Screen {
             let mut lines = frame::frame(takeover, jiff::Timestamp::now(), self.paint);
             if let Some(trouble) = self.trouble.take() {
                 lines.push(self.paint.attention(&format!("{trouble}; trying again")));
+            }
+            if !last {
+                lines.push(String::new());
+                let (name, namespace) = (takeover.name_any(), takeover.namespace().unwrap_or_default());
+                lines.push(self.paint.faint(&format!(
+                    "Ctrl-C stops watching only. To cancel: kubectl mysql-takeover cancel {name} -n {namespace}"
+                )));
             }
             if self.drawn > 0 {
                 write!(output, "\x1b[{}A\x1b[J", self.drawn)?;
