@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::demo::Paint;
 use crate::load::Report;
 use crate::run::lab_directory;
-use service::{CellResult, Order, Place};
+use service::{CellResult, Order, Place, ServiceResult};
 use sql::SqlResult;
 
 /// What to measure.
@@ -63,18 +63,21 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let service = if wanted(Level::Service) {
         eprintln!("Through the Service: {takeovers} takeovers in each of 12 cells");
-        let cells = service::measure(takeovers).await.context("through the Service")?;
-        print::service(&cells, takeovers, paint);
-        requirements.extend(verdict::service(&cells));
-        cells
+        let result = service::measure(takeovers).await.context("through the Service")?;
+        print::service(&result.cells, takeovers, paint);
+        requirements.extend(verdict::service(&result.cells));
+        result
     } else {
-        Vec::new()
+        ServiceResult::default()
     };
-    write_json(sql.as_ref(), &service)?;
+    write_json(sql.as_ref(), &service.cells)?;
     if options.records {
-        write_records(sql.as_ref(), &service)?;
+        write_records(sql.as_ref(), &service.cells)?;
     }
     print::verdicts(&requirements, paint);
+    if let Some(error) = service.ended_early {
+        return Err(error.context("through the Service, not all was measured"));
+    }
     let missed = requirements.iter().filter(|requirement| !requirement.met).count();
     if missed > 0 {
         bail!("{missed} of {} requirements were missed", requirements.len());

@@ -70,6 +70,14 @@ pub fn service(cells: &[CellResult]) -> Vec<Requirement> {
             format!("Service: {errors:.1} errors a takeover, at most {ERRORS_PER_TAKEOVER}, four clients; each {}", cell.kind),
         ));
     }
+    let failures: Vec<&String> = cells.iter().flat_map(|cell| &cell.failures).collect();
+    if let Some(first) = failures.first() {
+        let text = format!(
+            "Service: {} takeovers ended otherwise and were tried again; the first: {first}",
+            failures.len()
+        );
+        requirements.push(Requirement::new(false, text));
+    }
     requirements.extend(promises("Service", &cells.iter().map(|cell| &cell.report).collect::<Vec<_>>()));
     requirements
 }
