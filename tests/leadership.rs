@@ -16,12 +16,12 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 const TIMING: Timing = Timing {
-    lease_duration: Duration::from_secs(2),
-    renew_deadline: Duration::from_millis(1500),
-    retry_period: Duration::from_millis(150),
+    lease_duration: Duration::from_secs(4),
+    renew_deadline: Duration::from_secs(3),
+    retry_period: Duration::from_millis(250),
 };
 /// Longer than any hand-over takes, also on a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(40);
 
 struct Candidate {
     claim: watch::Receiver<Claim>,

@@ -49,7 +49,7 @@ impl Running {
             .arg(tier.control_plane.admin_kubeconfig())
             .args(["--watch-namespaces", namespace, "--lease-namespace", namespace, "--identity", identity])
             .args(["--listen", &address])
-            .args(["--lease-duration-seconds", "3", "--renew-deadline-seconds", "2", "--log-format", "text"])
+            .args(["--lease-duration-seconds", "6", "--renew-deadline-seconds", "5", "--log-format", "text"])
             .args(["--retry-period-seconds", "1"])
             .stdin(Stdio::null())
             .spawn()
