@@ -3,7 +3,7 @@
 //!
 //! Both are as correct as they can be without a journal, routing, rollback or preflight: a healthy topology is assumed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use mysql_async::prelude::{FromRow, Queryable as _};
@@ -14,6 +14,10 @@ use crate::mysqld::Topology;
 
 /// Bound on every statement, and on the catch-up.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The replica follows closely enough for the floor when it has everything up to a moment this soon.
+const GATE: Duration = Duration::from_millis(10);
+/// Looks at that, until it is taken as it is.
+const GATE_ROUNDS: usize = 200;
 /// The polling procedure's pause between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -54,9 +58,16 @@ impl HandTopology {
     pub async fn take_over(&self, procedure: Procedure, old: &str, new: &str) -> Result<()> {
         let mut old = self.open(old).await?;
         let mut new = self.open(new).await?;
-        // Neither procedure freezes blindly: the replica has everything up to this moment.
-        let executed: String = row(&mut old, "SELECT @@global.gtid_executed").await?;
-        wait_for(&mut new, &executed).await?;
+        // Neither procedure freezes blindly, and the floor not before the replica follows closely: the operator does so too.
+        let patience = if procedure == Procedure::Floor { GATE } else { LIMIT };
+        for _ in 0..GATE_ROUNDS {
+            let executed: String = row(&mut old, "SELECT @@global.gtid_executed").await?;
+            let begin = Instant::now();
+            wait_for(&mut new, &executed).await?;
+            if begin.elapsed() <= patience {
+                break;
+            }
+        }
         match procedure {
             Procedure::Floor => floor(&mut old, &mut new).await?,
             Procedure::Polling => polling(&mut old, &mut new).await?,
@@ -146,7 +157,7 @@ async fn floor(old: &mut Session, new: &mut Session) -> Result<()> {
 
 async fn polling(old: &mut Session, new: &mut Session) -> Result<()> {
     run(old, "SET GLOBAL super_read_only=ON").await?;
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     loop {
         let executed: String = row(old, "SELECT @@global.gtid_executed").await?;
         let subset = format!("SELECT GTID_SUBSET('{}', @@global.gtid_executed)", executed.replace('\n', ""));
