@@ -11,6 +11,10 @@ use crate::takeover::{Outcome, Reason, Step};
 use kube::ResourceExt;
 use std::time::Duration;
 
+/// Longest GTID set that the history keeps: twenty long ones would outgrow what etcd takes in one object. The takeover's
+/// own status has it whole.
+const RECORDED_SET_LIMIT: usize = 4096;
+
 impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// The primary moved.
     pub(super) async fn finish_promoted(&mut self, intent: &Intent) -> Result<(), Stop> {
@@ -99,7 +103,8 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             write_outage_microseconds: self.outage_microseconds(),
             frozen_gtid_set: active
                 .and_then(|active| active.opened.as_ref())
-                .and_then(|opened| opened.frozen_gtid_set.clone()),
+                .and_then(|opened| opened.frozen_gtid_set.clone())
+                .filter(|set| set.len() <= RECORDED_SET_LIMIT),
             degraded: if moved { self.repairs.clone() } else { Vec::new() },
         }
     }
