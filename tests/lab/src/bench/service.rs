@@ -23,6 +23,8 @@ const WRITERS: u32 = 4;
 const QUIET_WINDOWS: u32 = 10;
 /// About as long as a takeover's.
 const QUIET_WINDOW: Duration = Duration::from_secs(1);
+/// How long clients may take to write again after a takeover before they count as stranded.
+const STRANDED: Duration = Duration::from_secs(5);
 /// How long clients are watched after a takeover has ended: late trouble counts as its own.
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// Takeovers of a cell that may end otherwise and be tried again: a starved machine does not answer in time now and then.
@@ -93,6 +95,8 @@ pub struct CellResult {
     pub steps: StepTimes,
     /// Takeovers that ended otherwise, and were tried again: what the operator said.
     pub failures: Vec<String>,
+    /// Takeovers after which clients did not get on by themselves.
+    pub stranded: Vec<String>,
     /// The clients' records.
     pub report: Report,
 }
@@ -185,6 +189,8 @@ struct Stage {
     primary: usize,
     /// Names the takeovers.
     count: usize,
+    /// Takeovers of the current cell after which clients did not get on.
+    stranded: Vec<String>,
 }
 
 impl Stage {
@@ -205,6 +211,7 @@ impl Stage {
             takeovers: takeovers(&client, NAMESPACE),
             primary: 0,
             count: 0,
+            stranded: Vec::new(),
         })
     }
 
@@ -277,7 +284,8 @@ impl Stage {
             order,
             place,
             kind,
-            any: Percentiles::of(outages.iter().filter_map(|outage| outage.any)).context(nobody)?,
+            any: Percentiles::of(outages.iter().filter_map(|outage| outage.any.or(outage.worst)))
+                .context(nobody)?,
             worst: Percentiles::of(outages.iter().filter_map(|outage| outage.worst)).context(nobody)?,
             quiet: Percentiles::of(windows),
             connect: report.connect_time(kind),
@@ -291,6 +299,7 @@ impl Stage {
             operator: Percentiles::of(operator),
             steps,
             failures,
+            stranded: std::mem::take(&mut self.stranded),
             report,
         })
     }
@@ -309,10 +318,14 @@ impl Stage {
             drop(begun);
             return Ok(status);
         }
-        running.wait_for_acknowledgements(u64::from(WRITERS) * 10).await?;
+        // Clients whose node led them back to the old primary stay there until they are sent away: the figures show it, as
+        // an outage that lasts until that server is the primary again.
+        if running.wait_for_acknowledgements_within(u64::from(WRITERS) * 10, STRANDED).await.is_err() {
+            self.stranded
+                .push(format!("{takeover}: clients wrote next to nothing for {STRANDED:?} after its end"));
+        }
         tokio::time::sleep(AFTERMATH).await;
         running.end_takeover(begun);
-        running.wait_for_acknowledgements(u64::from(WRITERS) * 4).await?;
         self.primary = 1 - self.primary;
         Ok(status)
     }

@@ -78,6 +78,14 @@ pub fn service(cells: &[CellResult]) -> Vec<Requirement> {
         );
         requirements.push(Requirement::new(false, text));
     }
+    for cell in cells.iter().filter(|cell| !cell.stranded.is_empty()) {
+        let (order, place, kind) = (cell.order.key(), cell.place, cell.kind);
+        let (count, of) = (cell.stranded.len(), cell.report.takeovers.len());
+        let text = format!(
+            "Service, {order}, {place:?}, a client that {kind}: stranded after {count} of {of} takeovers"
+        );
+        requirements.push(Requirement::new(false, text));
+    }
     requirements.extend(promises("Service", &cells.iter().map(|cell| &cell.report).collect::<Vec<_>>()));
     requirements
 }

@@ -181,12 +181,16 @@ impl Running {
     /// # Errors
     /// That they have not within 30 s.
     pub async fn wait_for_acknowledgements(&self, count: u64) -> Result<()> {
-        const LIMIT: Duration = Duration::from_secs(30);
+        self.wait_for_acknowledgements_within(count, Duration::from_secs(30)).await
+    }
+
+    /// As [`Self::wait_for_acknowledgements`], with another bound.
+    pub async fn wait_for_acknowledgements_within(&self, count: u64, limit: Duration) -> Result<()> {
         let (begin, wanted) = (Instant::now(), self.acknowledged() + count);
         while self.acknowledged() < wanted {
-            if begin.elapsed() > LIMIT {
+            if begin.elapsed() > limit {
                 bail!(
-                    "clients got {} of {count} acknowledgements within {LIMIT:?}; is there a writable primary, and does \
+                    "clients got {} of {count} acknowledgements within {limit:?}; is there a writable primary, and does \
                      the Service lead to it?",
                     count.saturating_sub(wanted.saturating_sub(self.acknowledged()))
                 );
