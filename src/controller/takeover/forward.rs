@@ -2,6 +2,7 @@
 //! be done now is written down and repaired later.
 
 use super::Stop;
+use super::outage::end_stragglers;
 use super::run::{Effect, Run, Side};
 use crate::api::common::DemotedPrimary;
 use crate::api::journal::{Intent, Repair};
@@ -126,7 +127,16 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         {
             notes.push(format!("events not enabled on {}: {}", intent.plan.new_primary.name, error.message));
         }
-        self.repairs = follow(self.context, &self.access, intent, &source, self.claim.epoch()).await;
+        // Until role labels move, nobody but clients left behind has a session on the old primary.
+        let drained_at = *self.drained_at.get_or_insert_with(Instant::now);
+        let (repairs, stragglers) = tokio::join!(
+            follow(self.context, &self.access, intent, &source, self.claim.epoch()),
+            end_stragglers(self.old.as_mut().map(|hand| &mut hand.watch), drained_at),
+        );
+        if stragglers > 0 {
+            tracing::info!(stragglers, "ended client sessions that came to the old primary late");
+        }
+        self.repairs = repairs;
         notes.extend(self.repairs.iter().map(|repair| format!("{}: {}", repair.instance, repair.message)));
         if let Err(error) = self.router().label_all(&intent.plan.new_primary.name).await {
             notes.push(format!("role labels not yet set: {error}"));

@@ -15,6 +15,10 @@ use tokio::time::Instant;
 const FREEZE_WAIT: Duration = Duration::from_secs(1);
 /// How often the new primary's applier is looked at while packet 2 waits: the wait itself does not end when it breaks.
 const APPLIER_PAUSE: Duration = Duration::from_millis(200);
+/// How long after Open another node's kube-proxy may still send clients to the old primary: it puts a change off by up to
+/// a second (`minSyncPeriod`), and takes a while to carry it out.
+const STRAGGLERS: Duration = Duration::from_millis(1500);
+const STRAGGLERS_PAUSE: Duration = Duration::from_millis(20);
 /// MySQL's error number of a lock wait that ran out.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// MySQL's error number of an interrupted statement.
@@ -147,17 +151,10 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Ends the client sessions on the old primary in one packet.
     pub(super) async fn disconnect(&mut self, intent: &Intent) -> Effect {
         let name = &intent.plan.old_primary.name;
+        self.drained_at.get_or_insert_with(Instant::now);
         let ended = match self.old.as_mut() {
             None => Err(format!("{name} cannot be reached; it has no sessions that could write")),
-            Some(hand) => match hand.watch.client_sessions().await {
-                Ok(sessions) => hand
-                    .watch
-                    .kill(&sessions)
-                    .await
-                    .map(|()| sessions.len())
-                    .map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            },
+            Some(hand) => end_clients(&mut hand.watch).await.map_err(|error| error.to_string()),
         };
         self.situation.disconnected = true;
         let message = match ended {
@@ -203,6 +200,34 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         self.report.progress(self.context, crate::takeover::Step::Detach.reason(), "the new primary is open");
         self.report.try_flush(self.context).await;
     }
+}
+
+/// Ends all client sessions of a server in one packet; returns how many.
+async fn end_clients<T: Session>(watch: &mut T) -> Result<usize, ServerError> {
+    let sessions = watch.client_sessions().await?;
+    if !sessions.is_empty() {
+        watch.kill(&sessions).await?;
+    }
+    Ok(sessions.len())
+}
+
+/// Ends client sessions on the old primary that come after the first were ended, until routing must have moved for
+/// everybody: what the operator saw land on the new primary speaks for its own node only, and a client that stays on a
+/// read-only server has an outage without end.
+pub(super) async fn end_stragglers<T: Session>(watch: Option<&mut T>, drained_at: Instant) -> usize {
+    let Some(watch) = watch else { return 0 };
+    let mut ended = 0;
+    while drained_at.elapsed() < STRAGGLERS {
+        match end_clients(watch).await {
+            Ok(count) => ended += count,
+            Err(error) => {
+                tracing::warn!(%error, "client sessions on the old primary not ended");
+                break;
+            }
+        }
+        tokio::time::sleep(STRAGGLERS_PAUSE).await;
+    }
+    ended
 }
 
 /// Looks who holds the freeze up: at once where the policy is to end them, else after `patience`, to name them. The

@@ -39,6 +39,8 @@ pub(super) struct Run<'a, K: Kubernetes, S: Servers> {
     pub(super) frozen_at: Option<Instant>,
     /// From sending the freeze to the new primary's word that it is open.
     pub(super) outage: Option<Duration>,
+    /// When client sessions on the old primary were first ended.
+    pub(super) drained_at: Option<Instant>,
     /// What could not be repointed.
     pub(super) repairs: Vec<Repair>,
     /// Keeps the cluster controller from changing the cluster; entered before the first change.
@@ -155,6 +157,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
             new: None,
             frozen_at: None,
             outage: None,
+            drained_at: None,
             repairs: Vec::new(),
             gate: None,
         }
