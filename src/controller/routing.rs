@@ -17,7 +17,9 @@ use tokio::time::Instant;
 const PROBE_LIMIT: Duration = Duration::from_millis(250);
 /// Hits in a row that count where two label patches, and so two syncs of kube-proxy, are in play.
 const HITS_WITH_LABELS: u32 = 8;
-/// Pause between two looks at EndpointSlices, or through a Service.
+/// Looks through a Service that are under way at the same time.
+const OVERLAPPING_PROBES: u32 = 3;
+/// Pause between two looks at EndpointSlices, or after one through a Service that nobody answered.
 const PROBE_PAUSE: Duration = Duration::from_millis(1);
 
 /// The selector that an owned primary Service has for an instance: one instance, by a label that its owner sets again
@@ -248,13 +250,28 @@ impl<K: Kubernetes, S: Servers> Router<'_, K, S> {
         hits: u32,
         started: Instant,
     ) -> Result<(), RouteError> {
-        let mut row = 0;
-        while started.elapsed() < self.context.settings.route_limit {
-            row = if self.behind(target).await.as_deref() == Some(server_uuid) { row + 1 } else { 0 };
-            if row >= hits {
-                return Ok(());
-            }
-            tokio::time::sleep(PROBE_PAUSE).await;
+        let limit = self.context.settings.route_limit.saturating_sub(started.elapsed());
+        // New connections meet a read-only server from here until Open: several probes overlap, so that the change is
+        // seen within one look. Where a row of hits is asked for, one after the other counts.
+        let probes = if hits == 1 { OVERLAPPING_PROBES } else { 1 };
+        let probes = (0..probes).map(|number| {
+            Box::pin(async move {
+                tokio::time::sleep(PROBE_PAUSE * number).await;
+                let mut row = 0;
+                while row < hits {
+                    match self.behind(target).await {
+                        Some(found) if found == server_uuid => row += 1,
+                        Some(_) => row = 0,
+                        None => {
+                            row = 0;
+                            tokio::time::sleep(PROBE_PAUSE).await;
+                        }
+                    }
+                }
+            })
+        });
+        if tokio::time::timeout(limit, futures::future::select_all(probes)).await.is_ok() {
+            return Ok(());
         }
         Err(RouteError::Late(format!(
             "new connections through Service {} did not reach the new primary within {} s. Look at its EndpointSlices and at kube-proxy",
