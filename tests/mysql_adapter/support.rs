@@ -116,12 +116,16 @@ pub fn tag(epoch: i64, purpose: &'static str) -> Tag {
     Tag { cluster_uid: "2b6c3c0a-cluster".into(), holder: "operator-0_a".into(), epoch, purpose }
 }
 
+/// Between two looks. A server makes `information_schema.innodb_trx` anew only when nobody has read it for 100 ms: who looks more
+/// often sees for ever what the first look saw.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
+
 /// Looks until something is so.
 pub async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !look().await {
         assert!(tokio::time::Instant::now() < deadline, "not within 20 s: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
 }
 
