@@ -1,0 +1,533 @@
+//! The port to MySQL servers in the simulated world.
+
+use crate::fault::Fate;
+use crate::server::{SessionState, gtid_set, past, uuid};
+use crate::state::{State, World};
+use mysql_takeover::api::journal::{EventIdentity, ReadOnly};
+use mysql_takeover::mysql::port::{OpenReply, OperatorSession, Source};
+use mysql_takeover::mysql::{Endpoint, ServerError, ServerErrorKind, Servers, Session, Tag};
+use mysql_takeover::topology::facts::LockHolder;
+use mysql_takeover::topology::{Activity, GtidSet, ServerFacts};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a statement that waits looks again.
+const LOOK: Duration = Duration::from_millis(2);
+/// Time on the way, there and back.
+const ROUND_TRIP: Duration = Duration::from_millis(1);
+/// Bound on a call whose answer never comes.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After how long a delayed call arrives all the same.
+const DELAY: Duration = Duration::from_secs(4);
+/// MySQL's error number of a lock wait that ran out.
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
+
+/// The servers, as one operator reaches them.
+#[derive(Clone, Debug)]
+pub struct SimulatedServers {
+    /// The world.
+    pub world: World,
+    /// The operator's number.
+    pub operator: usize,
+}
+
+/// A session on a simulated server.
+#[derive(Debug)]
+pub struct SimulatedSession {
+    world: World,
+    operator: usize,
+    server: usize,
+    incarnation: u64,
+    id: u64,
+    instance: String,
+    /// An answer was lost: the connection is of no more use, and the server does not know.
+    broken: bool,
+}
+
+/// MySQL's answer to a statement that it does not carry out.
+struct Refusal(u16, &'static str);
+
+type Step<T> = Poll<Result<T, Refusal>>;
+
+fn done<T>(value: T) -> Step<T> {
+    Poll::Ready(Ok(value))
+}
+
+impl SimulatedServers {
+    fn error(instance: &str, action: &'static str, kind: ServerErrorKind, message: &str) -> ServerError {
+        ServerError { instance: instance.to_owned(), action, kind, code: None, message: message.to_owned() }
+    }
+
+    async fn reach(&self, endpoint: &Endpoint, action: &'static str) -> Result<(usize, Fate), ServerError> {
+        let fate = self.world.enter(self.operator, &format!("{action} {}", endpoint.instance)).await;
+        tokio::time::sleep(ROUND_TRIP).await;
+        let unreachable =
+            |why: &str| Self::error(&endpoint.instance, action, ServerErrorKind::Unreachable, why);
+        if matches!(fate, Fate::Refused | Fate::ReplyLost | Fate::Late) {
+            tokio::time::sleep(PATIENCE).await;
+            return Err(unreachable("no connection"));
+        }
+        let found = {
+            let state = self.world.lock();
+            let number = if endpoint.address == state.store.service_address() {
+                state.landing()
+            } else {
+                state.store.server_at(endpoint.address)
+            };
+            let server = number.and_then(|number| state.servers.get(number)).filter(|server| server.up);
+            server.map(|server| (server.number, past(server.operator_cut_until)))
+        };
+        match found {
+            Some((number, true)) => Ok((number, fate)),
+            Some((_, false)) => {
+                tokio::time::sleep(PATIENCE).await;
+                Err(unreachable("no answer"))
+            }
+            None => Err(unreachable("connection refused")),
+        }
+    }
+}
+
+impl Servers for SimulatedServers {
+    type Session = SimulatedSession;
+
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        tag: &Tag,
+        _limit: Duration,
+    ) -> Result<SimulatedSession, ServerError> {
+        let (number, fate) = self.reach(endpoint, "connect").await?;
+        let session = {
+            let mut state = self.world.lock();
+            let Some(server) = state.servers.get_mut(number) else {
+                return Err(Self::error(&endpoint.instance, "connect", ServerErrorKind::Unreachable, "gone"));
+            };
+            let id = server.number_session();
+            let marks = SessionState { tag: tag.clone(), killed: false, running: false, abandoned: false };
+            server.sessions.insert(id, marks);
+            SimulatedSession {
+                world: self.world.clone(),
+                operator: self.operator,
+                server: number,
+                incarnation: server.incarnation,
+                id,
+                instance: endpoint.instance.clone(),
+                broken: false,
+            }
+        };
+        self.world.leave(self.operator, fate).await;
+        Ok(session)
+    }
+
+    async fn server_uuid_behind(&self, endpoint: &Endpoint, _limit: Duration) -> Result<String, ServerError> {
+        let (number, fate) = self.reach(endpoint, "look behind").await?;
+        self.world.leave(self.operator, fate).await;
+        Ok(uuid(number))
+    }
+
+    async fn check_login(&self, endpoint: &Endpoint, _limit: Duration) -> Result<(), ServerError> {
+        let (_, fate) = self.reach(endpoint, "check the login at").await?;
+        self.world.leave(self.operator, fate).await;
+        Ok(())
+    }
+}
+
+impl Drop for SimulatedSession {
+    fn drop(&mut self) {
+        if self.broken {
+            return;
+        }
+        let mut state = self.world.lock();
+        let Some(server) = state.servers.get_mut(self.server) else { return };
+        if server.incarnation != self.incarnation {
+            return;
+        }
+        match server.sessions.get_mut(&self.id) {
+            Some(session) if session.running => session.abandoned = true,
+            Some(_) | None => server.end_session(self.id),
+        }
+    }
+}
+
+/// Where a statement runs.
+#[derive(Clone, Copy)]
+struct Place {
+    server: usize,
+    incarnation: u64,
+    id: u64,
+}
+
+impl Place {
+    /// The session is there and nobody killed it.
+    fn lives(self, state: &State) -> bool {
+        state.servers.get(self.server).is_some_and(|server| {
+            server.up
+                && server.incarnation == self.incarnation
+                && server.sessions.get(&self.id).is_some_and(|session| !session.killed)
+        })
+    }
+
+    fn begin(self, state: &mut State) {
+        if let Some(session) =
+            state.servers.get_mut(self.server).and_then(|server| server.sessions.get_mut(&self.id))
+        {
+            session.running = true;
+        }
+    }
+
+    fn end(self, state: &mut State) {
+        let Some(server) =
+            state.servers.get_mut(self.server).filter(|server| server.incarnation == self.incarnation)
+        else {
+            return;
+        };
+        let over = server.sessions.get_mut(&self.id).is_some_and(|session| {
+            session.running = false;
+            session.killed || session.abandoned
+        });
+        if over {
+            server.end_session(self.id);
+        }
+    }
+}
+
+/// Runs a statement on its server until it is done or its session is gone. `None`: killed on the way.
+async fn run<T>(
+    world: World,
+    place: Place,
+    after: Duration,
+    mut effect: impl FnMut(&mut State, usize) -> Step<T> + Send,
+) -> Option<Result<T, Refusal>> {
+    tokio::time::sleep(after).await;
+    loop {
+        {
+            let mut state = world.lock();
+            if !place.lives(&state) {
+                place.end(&mut state);
+                return None;
+            }
+            if let Poll::Ready(result) = effect(&mut state, place.server) {
+                place.end(&mut state);
+                return Some(result);
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl SimulatedSession {
+    fn error(&self, action: &'static str, kind: ServerErrorKind, message: &str) -> ServerError {
+        SimulatedServers::error(&self.instance, action, kind, message)
+    }
+
+    fn cut(&self) -> bool {
+        let state = self.world.lock();
+        !state.servers.get(self.server).is_some_and(|server| past(server.operator_cut_until))
+    }
+
+    /// Sends a statement that may wait for `wait`, and waits for its answer. It runs on the server, whatever becomes of us.
+    async fn call<T: Send + 'static>(
+        &mut self,
+        action: &'static str,
+        wait: Duration,
+        mut effect: impl FnMut(&mut State, usize) -> Step<T> + Send + 'static,
+    ) -> Result<T, ServerError> {
+        let fate = self.world.enter(self.operator, &format!("{action} {}", self.instance)).await;
+        tokio::time::sleep(ROUND_TRIP / 2).await;
+        if self.broken {
+            return Err(self.error(action, ServerErrorKind::Unreachable, "the connection is gone"));
+        }
+        if self.cut() || fate == Fate::Refused {
+            // Nothing arrives; the sender cannot know.
+            self.broken = true;
+            tokio::time::sleep(PATIENCE).await;
+            return Err(self.error(action, ServerErrorKind::Unknown, "no answer"));
+        }
+        let place = Place { server: self.server, incarnation: self.incarnation, id: self.id };
+        {
+            let mut state = self.world.lock();
+            if !place.lives(&state) {
+                drop(state);
+                self.broken = true;
+                return Err(self.error(action, ServerErrorKind::Unknown, "the connection was closed"));
+            }
+            place.begin(&mut state);
+            if fate == Fate::Twice {
+                let _ = effect(&mut state, self.server);
+            }
+        }
+        let after = if fate == Fate::Late { DELAY } else { Duration::ZERO };
+        let statement = tokio::spawn(run(self.world.clone(), place, after, effect));
+        let patience = match fate {
+            Fate::Late => PATIENCE.min(DELAY / 2),
+            Fate::Normal
+            | Fate::Refused
+            | Fate::ReplyLost
+            | Fate::Twice
+            | Fate::CrashAfter
+            | Fate::PauseAfter => wait + PATIENCE,
+        };
+        let answer = tokio::time::timeout(patience, statement).await;
+        self.world.leave(self.operator, fate).await;
+        if fate == Fate::ReplyLost || self.cut() {
+            self.broken = true;
+            return Err(self.error(action, ServerErrorKind::Unknown, "the answer was lost"));
+        }
+        match answer {
+            Ok(Ok(Some(Ok(value)))) => Ok(value),
+            Ok(Ok(Some(Err(Refusal(code, message))))) => {
+                Err(ServerError { code: Some(code), ..self.error(action, ServerErrorKind::Refused, message) })
+            }
+            Ok(Ok(None) | Err(_)) => {
+                self.broken = true;
+                Err(self.error(action, ServerErrorKind::Unknown, "the connection was closed"))
+            }
+            Err(_elapsed) => {
+                self.broken = true;
+                Err(self.error(action, ServerErrorKind::Unknown, "no answer in time"))
+            }
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &mut self,
+        action: &'static str,
+        mut read: impl FnMut(&mut State, usize) -> Option<T> + Send + 'static,
+    ) -> Result<T, ServerError> {
+        let gone = || Poll::Ready(Err(Refusal(1053, "server shutdown in progress")));
+        self.call(action, Duration::ZERO, move |state, number| read(state, number).map_or_else(gone, done))
+            .await
+    }
+}
+
+impl Session for SimulatedSession {
+    fn connection(&self) -> u64 {
+        self.id
+    }
+
+    async fn facts(&mut self) -> Result<ServerFacts, ServerError> {
+        self.read("observe", |state, number| {
+            let hosts = state.store.hosts();
+            state.servers.get(number).map(|server| server.facts(&hosts))
+        })
+        .await
+    }
+
+    async fn activity(&mut self, older_than_seconds: i32) -> Result<Activity, ServerError> {
+        let _ = older_than_seconds;
+        self.read("look what goes on at", |state, number| {
+            let holders = state.servers.get(number)?.blocker().map(|connection| LockHolder {
+                connection,
+                user: "app".to_owned(),
+                seconds: 1000,
+                what: "LOCK TABLES … WRITE".to_owned(),
+            });
+            Some(Activity { lock_holders: holders.into_iter().collect(), ..Activity::default() })
+        })
+        .await
+    }
+
+    async fn executed(&mut self) -> Result<GtidSet, ServerError> {
+        self.read("read gtid_executed of", |state, number| {
+            state.servers.get(number).map(|server| gtid_set(&server.executed))
+        })
+        .await
+    }
+
+    async fn read_only(&mut self) -> Result<ReadOnly, ServerError> {
+        self.read("read read_only of", |state, number| {
+            state.servers.get(number).map(|server| server.read_only)
+        })
+        .await
+    }
+
+    async fn enabled_events(&mut self) -> Result<Vec<EventIdentity>, ServerError> {
+        self.read("read the events of", |state, number| {
+            state.servers.get(number).map(|server| server.events.clone())
+        })
+        .await
+    }
+
+    async fn operator_sessions(&mut self) -> Result<Vec<OperatorSession>, ServerError> {
+        let mine = self.id;
+        self.read("find operator sessions on", move |state, number| {
+            let server = state.servers.get(number)?;
+            let others = server.sessions.iter().filter(|(id, _)| **id != mine);
+            Some(
+                others
+                    .map(|(id, session)| OperatorSession {
+                        connection: *id,
+                        cluster_uid: session.tag.cluster_uid.clone(),
+                        holder: session.tag.holder.clone(),
+                        epoch: session.tag.epoch,
+                    })
+                    .collect(),
+            )
+        })
+        .await
+    }
+
+    async fn client_sessions(&mut self) -> Result<Vec<u64>, ServerError> {
+        self.read("find client sessions on", |state, number| {
+            state.servers.get(number).map(|server| server.clients.clone())
+        })
+        .await
+    }
+
+    async fn freeze_blockers(&mut self) -> Result<Vec<u64>, ServerError> {
+        self.read("find what blocks a freeze on", |state, number| {
+            state.servers.get(number).map(|server| server.blocker().into_iter().collect())
+        })
+        .await
+    }
+
+    async fn take_lock(&mut self, name: &str, wait: Duration) -> Result<bool, ServerError> {
+        let (name, id, until) = (name.to_owned(), self.id, Instant::now() + wait);
+        self.call("take the lock on", wait, move |state, number| {
+            let Some(server) = state.servers.get_mut(number) else { return done(false) };
+            match server.locks.get(&name) {
+                Some(holder) if *holder != id && Instant::now() < until => Poll::Pending,
+                Some(holder) if *holder != id => done(false),
+                Some(_) | None => {
+                    server.locks.insert(name.clone(), id);
+                    done(true)
+                }
+            }
+        })
+        .await
+    }
+
+    async fn lock_holder(&mut self, name: &str) -> Result<Option<u64>, ServerError> {
+        let name = name.to_owned();
+        self.read("look who holds the lock on", move |state, number| {
+            state.servers.get(number).map(|server| server.locks.get(&name).copied())
+        })
+        .await
+    }
+
+    async fn kill(&mut self, connections: &[u64]) -> Result<(), ServerError> {
+        let connections = connections.to_vec();
+        self.read("kill sessions on", move |state, number| {
+            let server = state.servers.get_mut(number)?;
+            connections.iter().for_each(|session| server.kill(*session));
+            Some(())
+        })
+        .await
+    }
+
+    async fn interrupt(&mut self, connection: u64) -> Result<(), ServerError> {
+        // Only what a stopped applier asks for; a killed statement is the nearest that this world has.
+        self.kill(&[connection]).await
+    }
+
+    async fn still_there(&mut self, connections: &[u64]) -> Result<Vec<u64>, ServerError> {
+        let connections = connections.to_vec();
+        self.read("look which sessions are left on", move |state, number| {
+            let server = state.servers.get(number)?;
+            let there =
+                |session: &&u64| server.sessions.contains_key(session) || server.clients.contains(session);
+            Some(connections.iter().filter(there).copied().collect())
+        })
+        .await
+    }
+
+    async fn freeze(&mut self, lock_wait: Duration) -> Result<GtidSet, ServerError> {
+        let until = Instant::now() + lock_wait;
+        self.call("freeze", lock_wait * 2, move |state, number| {
+            let Some(server) = state.servers.get(number) else { return Poll::Pending };
+            match (server.blocker(), Instant::now() < until) {
+                (Some(_), true) => Poll::Pending,
+                (Some(_), false) => {
+                    Poll::Ready(Err(Refusal(LOCK_WAIT_TIMEOUT, "lock wait timeout exceeded")))
+                }
+                (None, _) => {
+                    let executed = gtid_set(&server.executed);
+                    state.set_read_only(number, ReadOnly::SuperReadOnly);
+                    done(executed)
+                }
+            }
+        })
+        .await
+    }
+
+    async fn open_when_applied(&mut self, set: &GtidSet, wait: Duration) -> Result<OpenReply, ServerError> {
+        let (set, until) = (set.clone(), Instant::now() + wait);
+        self.call("open", wait, move |state, number| {
+            let Some(server) = state.servers.get(number) else { return Poll::Pending };
+            match (gtid_set(&server.executed).contains(&set), Instant::now() < until) {
+                (true, _) => {
+                    state.set_read_only(number, ReadOnly::Off);
+                    done(OpenReply::Opened)
+                }
+                (false, true) => Poll::Pending,
+                (false, false) => done(OpenReply::StillShut),
+            }
+        })
+        .await
+    }
+
+    async fn set_read_only(
+        &mut self,
+        wanted: ReadOnly,
+        lock_wait: Duration,
+    ) -> Result<ReadOnly, ServerError> {
+        self.call("set read_only of", lock_wait, move |state, number| {
+            state.set_read_only(number, wanted);
+            done(wanted)
+        })
+        .await
+    }
+
+    async fn wait_until_applied(&mut self, set: &GtidSet, wait: Duration) -> Result<bool, ServerError> {
+        let (set, until) = (set.clone(), Instant::now() + wait);
+        self.call("wait for transactions on", wait, move |state, number| {
+            let arrived =
+                state.servers.get(number).is_some_and(|server| gtid_set(&server.executed).contains(&set));
+            match (arrived, Instant::now() < until) {
+                (true, _) => done(true),
+                (false, true) => Poll::Pending,
+                (false, false) => done(false),
+            }
+        })
+        .await
+    }
+
+    async fn detach(&mut self) -> Result<(), ServerError> {
+        self.read("detach", |state, number| {
+            state.servers.get_mut(number)?.link = None;
+            Some(())
+        })
+        .await
+    }
+
+    async fn replicate_from(&mut self, source: &Source, start: bool) -> Result<(), ServerError> {
+        let host = source.host.clone();
+        self.read("repoint", move |state, number| {
+            let from = state.store.server_named(&host)?;
+            let server = state.servers.get_mut(number)?;
+            let relay = server.link.take().map(|link| link.relay).unwrap_or_default();
+            server.link = Some(crate::server::Link {
+                source: from,
+                host: host.clone(),
+                receiver: start,
+                applier: start,
+                next: 0,
+                relay,
+                connected: false,
+            });
+            Some(())
+        })
+        .await
+    }
+
+    async fn enable_events(&mut self, events: &[EventIdentity]) -> Result<(), ServerError> {
+        let events = events.to_vec();
+        self.read("enable events on", move |state, number| {
+            state.servers.get_mut(number)?.events.clone_from(&events);
+            Some(())
+        })
+        .await
+    }
+}
