@@ -52,6 +52,11 @@ impl Claim {
         let now = context.clock.now();
         let cluster = update(context, key, |cluster| {
             let status = cluster.status.get_or_insert_default();
+            // Decided from an older look: another operator instance has carried it to its end meanwhile. A second claim
+            // would carry it out again, and undo whatever takeover came after it.
+            if status.takeover_history.iter().any(|record| record.uid == uid) {
+                return Change::Superseded;
+            }
             match &status.active_takeover {
                 Some(active) if active.uid != uid => return Change::Superseded,
                 // Our own earlier write, whose answer was lost.

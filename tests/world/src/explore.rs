@@ -2,6 +2,7 @@
 
 use crate::fault::{Fault, Planned};
 use crate::scenario::{Outcome, Scenario, Variant, run};
+use crate::state::Call;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -89,9 +90,24 @@ pub fn explore(scenarios: &[Scenario]) -> Figures {
 
 /// Every one of these faults at every call that a takeover of this kind makes without one.
 pub fn everywhere(variant: Variant, faults: &[Fault]) -> anyhow::Result<Vec<Scenario>> {
-    let calls = run(&Scenario { variant, faults: Vec::new() })?.calls.len();
+    let calls = run(&Scenario { variant, faults: Vec::new() })?.calls;
     let at = |call: usize| faults.iter().map(move |fault| Planned { call, fault: *fault });
-    Ok((0..calls).flat_map(at).map(|planned| Scenario { variant, faults: vec![planned] }).collect())
+    Ok(distinct(&calls)
+        .into_iter()
+        .flat_map(at)
+        .map(|planned| Scenario { variant, faults: vec![planned] })
+        .collect())
+}
+
+/// Numbers of the calls, without those that only look again for what was looked for a moment ago.
+fn distinct(calls: &[Call]) -> Vec<usize> {
+    const RECENT: usize = 12;
+    let again = |number: &usize| {
+        let what = calls.get(*number).map(|call| &call.what);
+        let recent = calls.get(number.saturating_sub(RECENT)..*number).unwrap_or_default();
+        recent.iter().filter(|call| Some(&call.what) == what).count() > 2
+    };
+    (0..calls.len()).filter(|number| !again(number)).collect()
 }
 
 /// A scenario of two to four faults, decided by its seed.

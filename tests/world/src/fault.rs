@@ -108,7 +108,7 @@ impl Fault {
     /// Whether it takes a server away, so that a takeover may rightly end with another primary opened by a person.
     pub fn takes_a_server(self) -> bool {
         match self {
-            Self::ServerCrash(_) => true,
+            Self::ServerCrash(_) | Self::PodReplaced(_) => true,
             Self::CrashBefore
             | Self::CrashAfter
             | Self::PauseBefore
@@ -123,7 +123,6 @@ impl Fault {
             | Self::ReplicationCut(_)
             | Self::ApplierStalls(_)
             | Self::LockHeld
-            | Self::PodReplaced(_)
             | Self::Cancelled
             | Self::Deleted
             | Self::DeletedByForce

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use world::explore::{everywhere, explore, name, percentiles, random, shrink};
@@ -73,7 +74,12 @@ fn show(scenario: &Scenario) -> anyhow::Result<()> {
     let outcome = run(scenario)?;
     for (number, call) in outcome.calls.iter().enumerate() {
         let mark = if scenario.faults.iter().any(|planned| planned.call == number) { '*' } else { ' ' };
-        println!("{mark}{number:5} {:9.3} s  operator {}  {}", call.at.as_secs_f64(), call.operator, call.what);
+        println!(
+            "{mark}{number:5} {:9.3} s  operator {}  {}",
+            call.at.as_secs_f64(),
+            call.operator,
+            call.what
+        );
     }
     println!("{}: {}", name(scenario), outcome.reason.as_deref().unwrap_or("deleted"));
     println!(
@@ -104,28 +110,49 @@ fn soak(limit: Duration, seed: u64, output: Option<PathBuf>) -> anyhow::Result<(
         figures.merge(explore(&batch));
     }
     let minutes = began.elapsed().as_secs_f64() / 60.0;
-    println!("{} runs, {:.0} a minute, {} writes checked", figures.runs, figures.runs as f64 / minutes, figures.acknowledged);
+    println!(
+        "{} runs, {:.0} a minute, {} writes checked",
+        figures.runs,
+        figures.runs as f64 / minutes,
+        figures.acknowledged
+    );
     for (class, gaps) in &figures.outage {
         let (median, high, longest) = percentiles(gaps);
-        println!("outage {class:16} p50 {median:6} ms  p99 {high:6} ms  max {longest:6} ms  ({} runs)", gaps.len());
+        println!(
+            "outage {class:16} p50 {median:6} ms  p99 {high:6} ms  max {longest:6} ms  ({} runs)",
+            gaps.len()
+        );
     }
     for (reason, count) in &figures.reasons {
         println!("ended {reason:26} {count}");
     }
     println!("transitions {:?}", figures.transitions);
-    for (name, what) in figures.failures.iter().take(40) {
-        println!("FAILED {name}: {what}");
-        if let Some((variant, faults)) = name.split_once(' ') {
-            let faults: Vec<String> = faults.split(' ').map(ToOwned::to_owned).collect();
-            if faults.len() > 1 {
-                println!("       smallest: {}", world::explore::name(&shrink(&parse(variant, &faults)?)));
-            }
-        }
-    }
+    tell(&figures.failures)?;
     if let Some(path) = output {
-        std::fs::write(&path, serde_json::to_vec_pretty(&figures)?).with_context(|| path.display().to_string())?;
+        std::fs::write(&path, serde_json::to_vec_pretty(&figures)?)
+            .with_context(|| path.display().to_string())?;
     }
     println!("{} passed, {} failed", figures.runs - figures.failures.len() as u64, figures.failures.len());
     anyhow::ensure!(figures.failures.is_empty(), "{} runs broke something", figures.failures.len());
+    Ok(())
+}
+
+/// One example of each kind of failure, with how often it was seen.
+fn tell(failures: &[(String, String)]) -> anyhow::Result<()> {
+    let mut kinds: BTreeMap<(String, String), (usize, &String)> = BTreeMap::new();
+    for (name, what) in failures {
+        let faults = name.split(' ').map(|word| word.split('@').next().unwrap_or_default());
+        let kind = faults.collect::<Vec<_>>().join(" ");
+        let what = what.split_once(": ").map_or(what.as_str(), |(_, what)| what);
+        kinds.entry((kind, what.to_owned())).or_insert((0, name)).0 += 1;
+    }
+    for ((_, what), (count, name)) in kinds.iter().take(60) {
+        println!("FAILED {count} times, such as {name}: {what}");
+        let Some((variant, faults)) = name.split_once(' ') else { continue };
+        let faults: Vec<String> = faults.split(' ').map(ToOwned::to_owned).collect();
+        if faults.len() > 1 {
+            println!("       smallest: {}", world::explore::name(&shrink(&parse(variant, &faults)?)));
+        }
+    }
     Ok(())
 }

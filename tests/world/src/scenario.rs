@@ -7,6 +7,7 @@ use crate::operator;
 use crate::server::{holds, past};
 use crate::state::{Call, State, World};
 use crate::store::Store;
+use mysql_takeover::api::MasterTakeover;
 use mysql_takeover::api::journal::ReadOnly;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -106,6 +107,8 @@ pub struct Outcome {
     pub transitions: BTreeSet<&'static str>,
     /// A person had to open a server.
     pub helped: bool,
+    /// Steps that the takeover's status tells of.
+    pub steps: Vec<String>,
 }
 
 /// Runs a scenario in virtual time. The same scenario gives the same outcome.
@@ -180,7 +183,13 @@ async fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
         longest_gap: state.longest_gap,
         transitions: state.store.transitions.clone(),
         helped: person.helped,
+        steps: state.store.takeovers.get("move").map(steps).unwrap_or_default(),
     })
+}
+
+fn steps(takeover: &MasterTakeover) -> Vec<String> {
+    let steps = takeover.status.as_ref().map(|status| status.steps.as_slice()).unwrap_or_default();
+    steps.iter().map(|step| step.name.clone()).collect()
 }
 
 fn all_ended(state: &State) -> bool {

@@ -135,18 +135,19 @@ impl Servers for SimulatedServers {
 }
 
 impl Drop for SimulatedSession {
+    /// The connection closes: at once, or when the server can be reached again.
     fn drop(&mut self) {
-        if self.broken {
-            return;
-        }
-        let mut state = self.world.lock();
-        let Some(server) = state.servers.get_mut(self.server) else { return };
-        if server.incarnation != self.incarnation {
-            return;
-        }
-        match server.sessions.get_mut(&self.id) {
-            Some(session) if session.running => session.abandoned = true,
-            Some(_) | None => server.end_session(self.id),
+        let place = Place { server: self.server, incarnation: self.incarnation, id: self.id };
+        let cut = self.world.lock().servers.get(self.server).and_then(|server| server.operator_cut_until);
+        match (cut.filter(|until| *until > Instant::now()), tokio::runtime::Handle::try_current()) {
+            (Some(until), Ok(runtime)) => {
+                let world = self.world.clone();
+                runtime.spawn(async move {
+                    tokio::time::sleep_until(until).await;
+                    place.abandon(&mut world.lock());
+                });
+            }
+            (Some(_) | None, _) => place.abandon(&mut self.world.lock()),
         }
     }
 }
@@ -167,6 +168,18 @@ impl Place {
                 && server.incarnation == self.incarnation
                 && server.sessions.get(&self.id).is_some_and(|session| !session.killed)
         })
+    }
+
+    /// Its client is gone: it ends with its statement.
+    fn abandon(self, state: &mut State) {
+        let Some(server) = state.servers.get_mut(self.server) else { return };
+        if server.incarnation != self.incarnation {
+            return;
+        }
+        match server.sessions.get_mut(&self.id) {
+            Some(session) if session.running => session.abandoned = true,
+            Some(_) | None => server.end_session(self.id),
+        }
     }
 
     fn begin(self, state: &mut State) {
