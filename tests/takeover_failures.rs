@@ -5,7 +5,9 @@ mod support;
 use anyhow::Result;
 use lab::load::{ClientKind, Running};
 use mysql_async::prelude::Queryable as _;
+use nix::sys::signal::Signal;
 use serde_json::json;
+use std::time::Duration;
 use support::{World, message, reason};
 
 /// Ends the clients: nothing lost, never two writable servers, and writes run.
@@ -198,4 +200,38 @@ async fn cancel_and_delete_before_it_begins_change_nothing() -> Result<()> {
     world.delete("deleted").await?;
     assert!(world.server(0).is_writable().await?);
     Ok(())
+}
+
+/// An operator that stood still with packet 2 on its way: another one undoes what it did, and when it wakes it has no say any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_is_stopped_and_woken_opens_nothing() -> Result<()> {
+    let mut world = World::start(3).await?;
+    let running = world.clients(ClientKind::Drop, 2).await?;
+    let mut blocker = world.server(1).root().await?;
+    world.apply("woken", 1, json!({"catchUpDeadlineSeconds": 60, "activeDeadlineSeconds": 300})).await?;
+    world.until_step("woken", "RecordIntent", "Running").await?;
+    // From here on nothing is applied there, so that packet 2 waits.
+    blocker.query_drop("LOCK TABLES app.writes READ").await?;
+    world.until_writable(0, false).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!world.server(1).is_writable().await?, "packet 2 did not have to wait");
+    let stopped = world.operator.take().unwrap();
+    stopped.process().signal(Signal::SIGSTOP)?;
+    world.patch("woken", json!({"cancel": true})).await?;
+    world.start_operator().await?;
+    let status = world.ended("woken").await?;
+    assert_eq!(reason(&status), "Cancelled", "{}", message(&status));
+    assert_eq!(World::condition(&status, "RolledBack"), "True");
+    assert!(world.server(0).is_writable().await?);
+    drop(blocker);
+    let frozen_set = world.server(0).executed_gtid().await?;
+    world.server(1).wait_for_gtid(&frozen_set, support::LIMIT).await?;
+    running.wait_for_acknowledgements(20).await?;
+    stopped.process().signal(Signal::SIGCONT)?;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!world.server(1).is_writable().await?, "the one that was woken opened it");
+        assert!(world.server(0).is_writable().await?, "the one that was woken froze it");
+    }
+    unharmed(running).await
 }

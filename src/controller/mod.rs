@@ -18,9 +18,11 @@ pub use error::Error;
 pub use gate::Gates;
 
 use crate::api::Timestamp;
+use crate::leadership::Claim as Lead;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What a driver needs from its surroundings.
@@ -57,6 +59,8 @@ pub struct Settings {
     pub freeze_patience: Duration,
     /// Bound on waiting until the EndpointSlices and the data path show the new primary.
     pub route_limit: Duration,
+    /// Until when nobody else may act; `None` where no Lease was taken.
+    pub lead: Option<watch::Receiver<Lead>>,
 }
 
 impl Default for Settings {
@@ -67,6 +71,7 @@ impl Default for Settings {
             statement_limit: Duration::from_secs(2),
             freeze_patience: Duration::from_millis(150),
             route_limit: Duration::from_secs(5),
+            lead: None,
         }
     }
 }

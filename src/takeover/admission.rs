@@ -164,3 +164,7 @@ pub fn resolve(spec: &MasterTakeoverSpec, topology: &Topology, limits: &Limits) 
         },
     }
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

@@ -264,3 +264,55 @@ fn two_writable_servers_after_open_freeze_the_old_one() {
     };
     assert!(matches!(forward_of(&rebooted), Decision::Hold(_)), "a person has to compare");
 }
+
+#[test]
+fn a_new_primary_that_boots_merely_read_only_was_not_opened() {
+    // So boots a server whose configuration says `read_only` and no more. Opening it without waiting for the frozen set
+    // would lose what it lacks.
+    let rebooted = Situation { new: server(ReadOnly::ReadOnly, &both(), "", true), ..frozen() };
+    assert_eq!(forward_of(&Situation { frozen: None, ..rebooted.clone() }), Decision::Run(Step::Freeze));
+    assert_eq!(forward_of(&rebooted), Decision::Run(Step::Open));
+    assert_eq!(forward_of(&Situation { cancelled: true, ..rebooted }), Decision::Undo(Undo::ThawOld));
+}
+
+#[test]
+fn what_is_lost_and_on_record_as_open_counts_as_open() {
+    let situation = Situation { new: lost(), recorded_open: true, disconnected: true, ..open() };
+    assert!(matches!(forward_of(&situation), Decision::Hold(_)));
+    assert!(matches!(unwinding(&situation), Decision::Hold(_)));
+}
+
+#[test]
+fn a_primary_that_was_read_only_before_is_not_opened_by_an_undo() {
+    let mut intent = intent(RoutingOrder::RouteFirst);
+    intent.before.old_read_only = ReadOnly::SuperReadOnly;
+    let situation = Situation { cancelled: true, routed: Routed::Old, ..frozen() };
+    let decision = decide(&active(Direction::Forward), &intent, &situation, false);
+    assert!(matches!(decision, Decision::TurnBack(_)), "{decision:?}");
+}
+
+#[test]
+fn an_old_primary_that_was_lost_while_frozen_is_not_taken_for_frozen() {
+    let situation = Situation { old: lost(), frozen: Some(gtid(&both())), ..frozen() };
+    assert!(
+        matches!(forward_of(&situation), Decision::TurnBack(outcome) if outcome.reason == Reason::ServerUnreachable)
+    );
+}
+
+#[test]
+fn routing_that_is_not_known_is_moved_again_before_the_freeze_and_after_open() {
+    let situation = Situation { routed: Routed::Unknown, ..untouched() };
+    assert_eq!(forward_of(&situation), Decision::Run(Step::Route));
+    let situation = Situation { routed: Routed::Unknown, disconnected: true, ..open() };
+    assert_eq!(forward_of(&situation), Decision::Run(Step::Route));
+}
+
+#[test]
+fn a_server_is_seen_as_running_since_the_claim_only_beyond_doubt() {
+    let mut topology = crate::topology::fixture::topology();
+    for (uptime, since_claim) in [(10, false), (11, false), (12, true)] {
+        let facts = topology.facts(0);
+        facts.uptime_seconds = uptime;
+        assert_eq!(ServerView::seen(facts, 10).since_claim, since_claim, "{uptime}");
+    }
+}

@@ -139,8 +139,10 @@ impl Situation {
 fn shows_open(view: &ServerView, intent: &Intent) -> bool {
     let known_own: GtidSet = intent.before.new_own_transactions.parse().unwrap_or_default();
     let accepts_writes = match view.read_only {
-        ReadOnly::Off | ReadOnly::ReadOnly => true,
-        ReadOnly::SuperReadOnly => false,
+        ReadOnly::Off => true,
+        // Packet 2 leads to Off. This is how a server boots whose configuration says no more than `read_only`: no sign that
+        // it was opened, and if it was not, it may lack what the old primary acknowledged.
+        ReadOnly::ReadOnly | ReadOnly::SuperReadOnly => false,
     };
     accepts_writes || !view.has_source || !known_own.contains(&view.own)
 }

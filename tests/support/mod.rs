@@ -228,6 +228,16 @@ impl World {
         .await
     }
 
+    /// Waits until a server accepts writes, or refuses them.
+    pub async fn until_writable(&self, number: usize, wanted: bool) -> Result<()> {
+        let what = format!("{} to be writable: {wanted}", self.name(number));
+        until(&what, LIMIT, Duration::from_millis(10), async || {
+            let writable = self.server(number).is_writable().await?;
+            Ok(if writable == wanted { Look::Ready(()) } else { Look::NotYet(format!("{writable}")) })
+        })
+        .await
+    }
+
     /// Creation times are whole seconds: what is applied after this is younger than what was applied before.
     pub async fn wait_for_the_next_second() {
         let now = jiff::Timestamp::now();

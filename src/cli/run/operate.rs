@@ -79,6 +79,7 @@ pub(super) async fn operate(arguments: Arguments, timing: Timing) -> Result<Exit
         servers: MysqlServers,
         settings: Settings {
             probe_period: Duration::from_secs(arguments.probe_period_seconds.into()),
+            lead: Some(claim),
             ..Settings::default()
         },
         holder: identity.clone(),

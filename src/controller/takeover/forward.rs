@@ -62,7 +62,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// The late check, then the new primary forgets its source. Detaching late lets what slipped through the freeze
     /// (`XA COMMIT`) flow to the new primary instead of becoming errant.
     pub(super) async fn detach(&mut self, intent: &Intent) -> Result<Effect, Stop> {
-        self.record_open().await;
+        self.record_open().await?;
         self.report.try_flush(self.context).await;
         let late = match self.old.as_mut() {
             None => None,
@@ -107,7 +107,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
 
     /// Everybody follows the new primary, side by side; role labels and events follow, too.
     pub(super) async fn reattach(&mut self, intent: &Intent) -> Result<Effect, Stop> {
-        self.record_open().await;
+        self.record_open().await?;
         self.report.try_flush(self.context).await;
         self.access = match Access::read(self.context, &self.claim.cluster).await {
             Ok(access) => access,
@@ -152,7 +152,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
 
     /// Success is told from a fresh look only.
     pub(super) async fn verify(&mut self, intent: &Intent) -> Result<Effect, Stop> {
-        self.record_open().await;
+        self.record_open().await?;
         self.report.try_flush(self.context).await;
         let started = Instant::now();
         let new = &intent.plan.new_primary;

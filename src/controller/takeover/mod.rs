@@ -1,5 +1,6 @@
 //! The takeover controller: admits a `MasterTakeover`, carries it on to its end, tidies up after it.
 
+mod again;
 mod begin;
 mod finish;
 mod forward;

@@ -1,8 +1,10 @@
 //! Freeze, Open, Disconnect: the write outage. No Kubernetes API call, no sleep; two packets on two prepared sessions.
 
+use super::Stop;
 use super::run::{Effect, Run, Side};
 use crate::api::common::LongTransactionPolicy;
 use crate::api::journal::{Intent, Opened, ReadOnly};
+use crate::controller::claim::ClaimError;
 use crate::kubernetes::Kubernetes;
 use crate::mysql::port::OpenReply;
 use crate::mysql::{ServerError, ServerErrorKind, Servers, Session};
@@ -75,7 +77,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                     millis(started)
                 ))
             }
-            Err(error) if error.kind == ServerErrorKind::Refused => {
+            Err(error) if certainly_not_done(&error) => {
                 self.frozen_at = None;
                 Effect::Failed(not_frozen(intent, &error, &blockers))
             }
@@ -135,7 +137,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 ))
             }
             // An error in this packet comes before its SET: the server is still shut.
-            Err(error) if error.kind == ServerErrorKind::Refused => {
+            Err(error) if certainly_not_done(&error) => {
                 self.situation.packet = Packet::Settled;
                 Effect::Failed(not_opened(intent, &error, broken.as_deref()))
             }
@@ -154,7 +156,12 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         self.drained_at.get_or_insert_with(Instant::now);
         let ended = match self.old.as_mut() {
             None => Err(format!("{name} cannot be reached; it has no sessions that could write")),
-            Some(hand) => end_clients(&mut hand.watch).await.map_err(|error| error.to_string()),
+            Some(hand) => match end_clients(&mut hand.watch).await {
+                Ok(count) => Ok(count),
+                Err(error) if certainly_not_done(&error) => Err(error.to_string()),
+                // A client that stays there has an outage without end: once more, on a new session.
+                Err(error) => return Effect::Lost(Side::Old, error.to_string()),
+            },
         };
         self.situation.disconnected = true;
         let message = match ended {
@@ -170,9 +177,9 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
 
     /// Writes down that the new primary is open, once clients can write there. A failed write costs nothing: the servers
     /// say that it is open.
-    pub(super) async fn record_open(&mut self) {
+    pub(super) async fn record_open(&mut self) -> Result<(), Stop> {
         if self.situation.recorded_open {
-            return;
+            return Ok(());
         }
         let opened = Opened {
             at: self.context.clock.now(),
@@ -192,6 +199,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             .await
         {
             Ok(()) => self.situation.recorded_open = true,
+            Err(ClaimError::Superseded) => return Err(Stop::Superseded),
             Err(error) => tracing::warn!(%error, "not yet written down that the new primary is open"),
         }
         let opened = self.claim.active().and_then(|active| active.opened.clone()).unwrap_or(opened);
@@ -199,6 +207,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         self.report.outage(opened.write_outage_microseconds);
         self.report.progress(self.context, crate::takeover::Step::Detach.reason(), "the new primary is open");
         self.report.try_flush(self.context).await;
+        Ok(())
     }
 }
 
@@ -262,6 +271,15 @@ async fn applier_breaks<T: Session>(watch: &mut T, packet: u64) -> String {
             let _ = watch.interrupt(packet).await;
             return why;
         }
+    }
+}
+
+/// The server said no: a refused statement, or a privilege that was taken away since the preflight. Looking at the server
+/// again would not change its mind.
+fn certainly_not_done(error: &ServerError) -> bool {
+    match error.kind {
+        ServerErrorKind::Refused | ServerErrorKind::AccessDenied => true,
+        ServerErrorKind::Unreachable | ServerErrorKind::Unknown => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::begin::order;
-use super::hands::{Hand, NoHand, grasp};
+use super::hands::Hand;
 use crate::api::journal::{Direction, Failure, Repair};
 use crate::controller::access::{Access, AccessError};
 use crate::controller::claim::{Claim, ClaimError};
@@ -10,7 +10,7 @@ use crate::controller::report::Report;
 use crate::controller::routing::Router;
 use crate::controller::{Context, Error};
 use crate::kubernetes::{Key, Kubernetes};
-use crate::mysql::{Servers, Session};
+use crate::mysql::Servers;
 use crate::takeover::{
     Decision, Limits, Outcome, Packet, Reason, Routed, ServerView, Situation, Step, Undo, View, decide,
 };
@@ -60,7 +60,7 @@ pub(super) enum Effect {
     Done(String),
     /// Certainly not done; before Open this turns the takeover back.
     Failed(Outcome),
-    /// The session was lost with the answer: look at the server before anything else.
+    /// The session was lost with the answer: look at both servers before anything else.
     Lost(Side, String),
     /// Not yet: look at everything and decide again.
     Again(String),
@@ -92,7 +92,16 @@ pub(super) async fn resume<K: Kubernetes, S: Servers>(
     let uid = report.takeover.metadata.uid.clone().unwrap_or_default();
     let claim = Claim::adopt(context, cluster, &uid).await?;
     tracing::info!(takeover = %report.key(), epoch = claim.epoch(), "carrying on a takeover that was begun before");
-    let access = Access::read(context, &claim.cluster).await.map_err(unusable)?;
+    let access = match Access::read(context, &claim.cluster).await {
+        Ok(access) => access,
+        Err(error) => {
+            if let AccessError::Unusable { message, .. } = &error {
+                report.progress(context, "Holding", message);
+                report.try_flush(context).await;
+            }
+            return Err(unusable(error));
+        }
+    };
     report.plan_steps(&order(&claim.cluster));
     if let Some(active) = claim.active() {
         report.status().start_time.get_or_insert_with(|| active.claimed_at.clone());
@@ -100,6 +109,9 @@ pub(super) async fn resume<K: Kubernetes, S: Servers>(
     let mut run = Run::new(context, report, claim, access, limits);
     let ended = if run.claim.intent().is_some() {
         run.gate = Some(context.gates.enter(cluster).await);
+        // Whoever went before may have died before it saw that.
+        run.situation.cancelled =
+            run.report.takeover.spec.cancel || run.report.takeover.metadata.deletion_timestamp.is_some();
         match run.look_again().await {
             Ok(()) => run.carry_on().await,
             Err(stop) => Err(stop),
@@ -222,76 +234,13 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
                 self.situation.failure.get_or_insert(outcome);
             }
             Effect::Lost(side, why) => {
-                tracing::warn!(step = step.name(), ?side, why, "session lost; looking at the server");
-                self.regrasp(side).await?;
+                tracing::warn!(step = step.name(), ?side, why, "session lost; looking at both servers");
+                self.take_hold_again().await?;
             }
             Effect::Again(why) => {
                 tracing::info!(step = step.name(), why, "not yet");
                 tokio::time::sleep(RETRY_PAUSE).await;
                 self.look_again().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes hold of both servers again and reads everything afresh.
-    pub(super) async fn look_again(&mut self) -> Result<(), Stop> {
-        // An API that does not answer must not keep the servers from being put right: what was read before will do.
-        match Access::read(self.context, &self.claim.cluster).await {
-            Ok(access) => self.access = access,
-            Err(error) => {
-                tracing::warn!(%error, "Pods and Secrets not read afresh; going on with what was read before");
-            }
-        }
-        self.regrasp(Side::Old).await?;
-        self.regrasp(Side::New).await?;
-        self.situation.settle();
-        let Some(intent) = self.claim.intent() else { return Err(Stop::Superseded) };
-        let (old, new) = (intent.plan.old_primary.name.clone(), intent.plan.new_primary.name.clone());
-        self.situation.routed = self.router().observe(&old, &new).await.unwrap_or(Routed::Unknown);
-        self.situation.verified = false;
-        Ok(())
-    }
-
-    /// Takes hold of one server again: every earlier session of ours there is ended and seen gone, so that whatever it
-    /// sent has happened or never will; then the server is read.
-    pub(super) async fn regrasp(&mut self, side: Side) -> Result<(), Stop> {
-        let (Some(intent), Some(active)) = (self.claim.intent(), self.claim.active()) else {
-            return Err(Stop::Superseded);
-        };
-        let claim_age = self.context.clock.now().0.duration_since(active.claimed_at.0).as_secs();
-        let identity = match side {
-            Side::Old => intent.plan.old_primary.clone(),
-            Side::New => intent.plan.new_primary.clone(),
-        };
-        match side {
-            Side::Old => self.old = None,
-            Side::New => self.new = None,
-        }
-        let (hand, view) = match grasp(self.context, &self.access, &identity.name, self.claim.epoch()).await {
-            Err(NoHand::Superseded) => return Err(Stop::Superseded),
-            Err(NoHand::Lost(why)) => (None, View::Lost(why)),
-            Ok(mut hand) => match hand.work.facts().await {
-                Err(error) => (None, View::Lost(error.to_string())),
-                // Another server under the same name: nothing that is known of the first holds for it.
-                Ok(facts) if facts.server_uuid != identity.server_uuid => {
-                    (None, View::Lost("another server runs under this name now".to_owned()))
-                }
-                Ok(facts) => (Some(hand), View::Known(ServerView::seen(&facts, claim_age))),
-            },
-        };
-        match side {
-            Side::Old => {
-                self.old = hand;
-                self.situation.old = view;
-                self.situation.frozen = None;
-            }
-            Side::New => {
-                if hand.is_some() {
-                    self.situation.packet = Packet::Settled;
-                }
-                self.new = hand;
-                self.situation.new = view;
             }
         }
         Ok(())

@@ -1,0 +1,132 @@
+//! The claim on a cluster, against a real API server: one holder, rising epochs, and nothing written by who was overtaken.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use lab::small::{SmallTier, TestNamespace};
+use mysql_takeover::api::journal::{Direction, Failure};
+use mysql_takeover::api::{MySQLCluster, crd};
+use mysql_takeover::controller::claim::{Claim, ClaimError};
+use mysql_takeover::controller::{Clock, Context, Gates, Settings};
+use mysql_takeover::kubernetes::{Key, KubeApi, connect};
+use mysql_takeover::mysql::MysqlServers;
+use mysql_takeover::telemetry::metrics::Metrics;
+use serde_json::json;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+struct World {
+    client: kube::Client,
+    namespace: TestNamespace,
+    key: Key,
+}
+
+impl World {
+    async fn start() -> Self {
+        let tier = SmallTier::shared().await.unwrap();
+        for definition in crd::all() {
+            tier.control_plane.apply(&crd::yaml(&definition).unwrap()).await.unwrap();
+        }
+        let namespace = tier.namespace("claim").await.unwrap();
+        let target = connect::Target {
+            kubeconfig: Some(tier.control_plane.admin_kubeconfig().to_owned()),
+            context: None,
+        };
+        let client = connect::client(&connect::configuration(&target).await.unwrap()).unwrap();
+        let cluster: MySQLCluster = serde_json::from_value(json!({
+            "metadata": {"name": "db"},
+            "spec": {
+                "discovery": {"selector": {"matchLabels": {"app": "mysql"}}},
+                "credentials": {"secretRef": {"name": "operator"}},
+                "replicationCredentials": {"secretRef": {"name": "replication"}},
+                "tls": {"mode": "Required"},
+            },
+        }))
+        .unwrap();
+        let api = Api::namespaced(client.clone(), &namespace.name);
+        api.create(&PostParams::default(), &cluster).await.unwrap();
+        let key = Key::new(&namespace.name, "db");
+        Self { client, namespace, key }
+    }
+
+    /// An operator instance.
+    fn operator(&self, holder: &str) -> Context<KubeApi, MysqlServers> {
+        Context {
+            kubernetes: KubeApi::new(self.client.clone(), holder),
+            servers: MysqlServers,
+            settings: Settings::default(),
+            holder: holder.to_owned(),
+            metrics: Arc::new(Metrics::default()),
+            stop: CancellationToken::new(),
+            clock: Clock::system(),
+            gates: Gates::default(),
+        }
+    }
+
+    async fn cluster(&self) -> MySQLCluster {
+        Api::namespaced(self.client.clone(), &self.namespace.name).get("db").await.unwrap()
+    }
+
+    /// Somebody else changes the cluster, so that whoever read it before is overtaken.
+    async fn touch(&self, value: &str) {
+        let patch = json!({"metadata": {"annotations": {"example.com/touched": value}}});
+        let api: Api<MySQLCluster> = Api::namespaced(self.client.clone(), &self.namespace.name);
+        api.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_takeover_holds_a_cluster_under_an_epoch_that_rises() {
+    let world = World::start().await;
+    let operator = world.operator("operator-0");
+    let first = Claim::take(&operator, &world.key, "first", "uid-1", "hash").await.unwrap();
+    assert_eq!(first.epoch(), 1);
+    // Its own write, whose answer was lost: not claimed twice.
+    let again = Claim::take(&operator, &world.key, "first", "uid-1", "hash").await.unwrap();
+    assert_eq!(again.epoch(), 1);
+    let other = Claim::take(&operator, &world.key, "second", "uid-2", "hash").await;
+    assert!(matches!(other, Err(ClaimError::Superseded)), "{other:?}");
+    let adopted = Claim::adopt(&world.operator("operator-1"), &world.key, "uid-1").await.unwrap();
+    assert_eq!(adopted.epoch(), 2);
+    assert_eq!(adopted.active().unwrap().holder, "operator-1");
+    // Each adoption counts, the same instance's too: sessions of its own earlier pass must not pass for its own.
+    let adopted = Claim::adopt(&world.operator("operator-1"), &world.key, "uid-1").await.unwrap();
+    assert_eq!(adopted.epoch(), 3);
+    let foreign = Claim::adopt(&world.operator("operator-1"), &world.key, "uid-2").await;
+    assert!(matches!(foreign, Err(ClaimError::Superseded)), "{foreign:?}");
+}
+
+#[tokio::test]
+async fn whoever_was_overtaken_writes_nothing_more() {
+    let world = World::start().await;
+    let (first, second) = (world.operator("operator-0"), world.operator("operator-1"));
+    let mut overtaken = Claim::take(&first, &world.key, "move", "uid-1", "hash").await.unwrap();
+    let mut holder = Claim::adopt(&second, &world.key, "uid-1").await.unwrap();
+    let unwind = |active: &mut mysql_takeover::api::journal::ActiveTakeover| {
+        active.direction = Direction::Unwind;
+        active.failure = Some(Failure { reason: "Cancelled".to_owned(), message: String::new() });
+    };
+    let written = overtaken.record(&first, unwind).await;
+    assert!(matches!(written, Err(ClaimError::Superseded)), "{written:?}");
+    // Not even where it has nothing to write: to look is how it learns that it was overtaken.
+    let looked = overtaken.record(&first, |_| {}).await;
+    assert!(matches!(looked, Err(ClaimError::Superseded)), "{looked:?}");
+    assert_eq!(world.cluster().await.status.unwrap().active_takeover.unwrap().direction, Direction::Forward);
+    holder.update(&second, |status| status.active_takeover = None).await.unwrap();
+    // Released: nobody holds it, and the same write again is no error of the one who released it.
+    let late = holder.record(&second, unwind).await;
+    assert!(matches!(late, Err(ClaimError::Superseded)), "{late:?}");
+    assert_eq!(Claim::take(&first, &world.key, "next", "uid-2", "hash").await.unwrap().epoch(), 3);
+}
+
+#[tokio::test]
+async fn a_conflict_is_decided_anew_from_what_is_there_then() {
+    let world = World::start().await;
+    let operator = world.operator("operator-0");
+    let mut claim = Claim::take(&operator, &world.key, "move", "uid-1", "hash").await.unwrap();
+    world.touch("once").await;
+    claim.record(&operator, |active| active.direction = Direction::Unwind).await.unwrap();
+    let cluster = world.cluster().await;
+    assert_eq!(cluster.status.unwrap().active_takeover.unwrap().direction, Direction::Unwind);
+    assert_eq!(cluster.metadata.annotations.unwrap().get("example.com/touched").unwrap(), "once");
+}
