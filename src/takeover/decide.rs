@@ -28,6 +28,8 @@ pub enum Undo {
     /// End every earlier session of ours on the new primary, see them gone, and read it: whatever they sent has happened or
     /// never will.
     SettleNew,
+    /// Make the new primary, which booted writable, read-only again.
+    ShutNew,
     /// Give the old primary its recorded read-only state back.
     ThawOld,
     /// Give routing its recorded shape back.
@@ -50,6 +52,7 @@ pub fn decide(
         )),
         // A packet 2 of an earlier session may still open the new primary: that is settled before anything else.
         Opened::NotYet => Decision::Undo(Undo::SettleNew),
+        Opened::BootedWritable => Decision::Undo(Undo::ShutNew),
         Opened::No => match turned_back(active, intent, situation, past_deadline) {
             Some(outcome) => unwind(active, intent, situation, outcome),
             None => approach(intent, situation),

@@ -316,3 +316,31 @@ fn a_server_is_seen_as_running_since_the_claim_only_beyond_doubt() {
         assert_eq!(ServerView::seen(facts, 10).since_claim, since_claim, "{uptime}");
     }
 }
+
+#[test]
+fn a_new_primary_that_boots_writable_is_shut_and_not_taken_for_opened() {
+    let booted = |own: &str, has_source: bool, since_claim: bool| {
+        View::Known(ServerView {
+            read_only: ReadOnly::Off,
+            executed: gtid(&both()),
+            own: gtid(own),
+            has_source,
+            since_claim,
+        })
+    };
+    for before in [untouched(), frozen()] {
+        let situation = Situation { new: booted("", true, false), ..before.clone() };
+        assert_eq!(forward_of(&situation), Decision::Undo(Undo::ShutNew));
+        assert_eq!(unwinding(&situation), Decision::Undo(Undo::ShutNew));
+        let loose = Situation { packet: Packet::Loose, ..situation };
+        assert_eq!(forward_of(&loose), Decision::Undo(Undo::SettleNew));
+    }
+    // Whatever shows that it was opened makes it so: who wrote there must not be lost.
+    for new in
+        [booted("", true, true), booted("", false, false), booted(&format!("{NEW_UUID}:1"), true, false)]
+    {
+        assert_eq!(forward_of(&Situation { new, ..frozen() }), Decision::Run(Step::Disconnect));
+    }
+    let recorded = Situation { new: booted("", true, false), recorded_open: true, ..frozen() };
+    assert_eq!(forward_of(&recorded), Decision::Run(Step::Disconnect));
+}

@@ -99,6 +99,8 @@ pub enum Opened {
     No,
     /// It does not and did not, but something on its way may open it.
     NotYet,
+    /// It was restarted and booted writable, which is not having been opened: it may lack what the old primary acknowledged.
+    BootedWritable,
     /// It cannot be told; in words.
     Unknown(String),
 }
@@ -121,11 +123,15 @@ impl Situation {
     /// Whether the new primary was opened.
     pub fn opened(&self, intent: &Intent) -> Opened {
         match (&self.new, self.packet) {
-            (View::Known(view), packet) => match (shows_open(view, intent), packet) {
-                (true, _) => Opened::Yes,
-                (false, Packet::Settled) => Opened::No,
-                (false, Packet::Loose) => Opened::NotYet,
-            },
+            (View::Known(view), packet) => {
+                let booted = !self.recorded_open && booted_writable(view, intent);
+                match (booted, shows_open(view, intent), packet) {
+                    (false, true, _) => Opened::Yes,
+                    (true, _, Packet::Loose) | (false, false, Packet::Loose) => Opened::NotYet,
+                    (true, _, Packet::Settled) => Opened::BootedWritable,
+                    (false, false, Packet::Settled) => Opened::No,
+                }
+            }
             // What is lost but was never sent anything is as it was.
             (View::Lost(_), Packet::Settled) if !self.recorded_open => Opened::No,
             (View::Lost(_), Packet::Settled) => Opened::Yes,
@@ -137,12 +143,23 @@ impl Situation {
 /// The three marks of a server that was opened: it accepts writes; it made transactions of its own that nobody knew when
 /// the intent was recorded (a crash made it boot read-only again); it has no source any more.
 fn shows_open(view: &ServerView, intent: &Intent) -> bool {
-    let known_own: GtidSet = intent.before.new_own_transactions.parse().unwrap_or_default();
     let accepts_writes = match view.read_only {
         ReadOnly::Off => true,
         // Packet 2 leads to Off. This is how a server boots whose configuration says no more than `read_only`: no sign that
         // it was opened, and if it was not, it may lack what the old primary acknowledged.
         ReadOnly::ReadOnly | ReadOnly::SuperReadOnly => false,
     };
-    accepts_writes || !view.has_source || !known_own.contains(&view.own)
+    accepts_writes || !view.has_source || wrote(view, intent)
+}
+
+/// It made transactions of its own that nobody knew when the intent was recorded.
+fn wrote(view: &ServerView, intent: &Intent) -> bool {
+    let known_own: GtidSet = intent.before.new_own_transactions.parse().unwrap_or_default();
+    !known_own.contains(&view.own)
+}
+
+/// It accepts writes only because it was restarted: had it been opened before, it would have its own transactions or no
+/// source, or nobody has written to it yet. It is shut, and opened by a packet 2 that waits.
+fn booted_writable(view: &ServerView, intent: &Intent) -> bool {
+    view.read_only == ReadOnly::Off && !view.since_claim && view.has_source && !wrote(view, intent)
 }

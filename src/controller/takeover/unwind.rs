@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::run::{Run, Side};
-use crate::api::journal::Intent;
+use crate::api::journal::{Intent, ReadOnly};
 use crate::kubernetes::Kubernetes;
 use crate::mysql::{Servers, Session};
 use crate::takeover::{Routed, Step};
@@ -31,6 +31,17 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 Ok(())
             }
         }
+    }
+
+    /// The new primary booted writable: read-only again, then read afresh, since somebody may have written meanwhile.
+    pub(super) async fn shut_new(&mut self) -> Result<(), Stop> {
+        if let Some(hand) = self.new.as_mut()
+            && let Err(error) = hand.work.set_read_only(ReadOnly::SuperReadOnly, LOCK_WAIT).await
+        {
+            tracing::warn!(%error, "new primary booted writable and is not read-only yet");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.regrasp(Side::New).await
     }
 
     /// New connections go to the old primary again.
