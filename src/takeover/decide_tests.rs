@@ -341,6 +341,9 @@ fn a_new_primary_that_boots_writable_is_shut_and_not_taken_for_opened() {
     {
         assert_eq!(forward_of(&Situation { new, ..frozen() }), Decision::Run(Step::Disconnect));
     }
+    let by_hand = Situation { new: booted("", true, false), old: lost(), ..frozen() };
+    assert_eq!(forward_of(&by_hand), Decision::Run(Step::Disconnect));
+    assert_eq!(unwinding(&by_hand), Decision::Run(Step::Disconnect));
     let recorded = Situation { new: booted("", true, false), recorded_open: true, ..frozen() };
     assert_eq!(forward_of(&recorded), Decision::Run(Step::Disconnect));
 }

@@ -124,7 +124,10 @@ impl Situation {
     pub fn opened(&self, intent: &Intent) -> Opened {
         match (&self.new, self.packet) {
             (View::Known(view), packet) => {
-                let booted = !self.recorded_open && booted_writable(view, intent);
+                // Where the old primary is gone, somebody may have opened this one by hand: that is not undone.
+                let booted = matches!(self.old, View::Known(_))
+                    && !self.recorded_open
+                    && booted_writable(view, intent);
                 match (booted, shows_open(view, intent), packet) {
                     (false, true, _) => Opened::Yes,
                     (true, _, Packet::Loose) | (false, false, Packet::Loose) => Opened::NotYet,
