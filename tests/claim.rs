@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, PostParams};
 use lab::small::{SmallTier, TestNamespace};
-use mysql_takeover::api::journal::{Direction, Failure};
+use mysql_takeover::api::journal::{Direction, Failure, Repair};
 use mysql_takeover::api::{MySQLCluster, crd};
 use mysql_takeover::controller::claim::{Claim, ClaimError};
 use mysql_takeover::controller::{Clock, Context, Gates, Settings};
@@ -66,13 +66,6 @@ impl World {
     async fn cluster(&self) -> MySQLCluster {
         Api::namespaced(self.client.clone(), &self.namespace.name).get("db").await.unwrap()
     }
-
-    /// Somebody else changes the cluster, so that whoever read it before is overtaken.
-    async fn touch(&self, value: &str) {
-        let patch = json!({"metadata": {"annotations": {"example.com/touched": value}}});
-        let api: Api<MySQLCluster> = Api::namespaced(self.client.clone(), &self.namespace.name);
-        api.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-    }
 }
 
 #[tokio::test]
@@ -120,13 +113,32 @@ async fn whoever_was_overtaken_writes_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_conflict_is_decided_anew_from_what_is_there_then() {
+async fn writes_at_the_same_time_do_not_overwrite_each_other() {
+    const WRITES: usize = 12;
     let world = World::start().await;
     let operator = world.operator("operator-0");
-    let mut claim = Claim::take(&operator, &world.key, "move", "uid-1", "hash").await.unwrap();
-    world.touch("once").await;
-    claim.record(&operator, |active| active.direction = Direction::Unwind).await.unwrap();
-    let cluster = world.cluster().await;
-    assert_eq!(cluster.status.unwrap().active_takeover.unwrap().direction, Direction::Unwind);
-    assert_eq!(cluster.metadata.annotations.unwrap().get("example.com/touched").unwrap(), "once");
+    let claim = Claim::take(&operator, &world.key, "move", "uid-1", "hash").await.unwrap();
+    let write = async |writer: &'static str| {
+        let mut claim = claim.clone();
+        for number in 0..WRITES {
+            let repair = Repair {
+                instance: format!("{writer}-{number}"),
+                source: "db-1".to_owned(),
+                start: true,
+                message: String::new(),
+            };
+            // To be overtaken again and again is an error, and the next pass tries again.
+            while let Err(error) = claim.update(&operator, |status| status.repairs.push(repair.clone())).await
+            {
+                assert!(matches!(error, ClaimError::Contended), "{error}");
+            }
+        }
+    };
+    tokio::join!(write("one"), write("other"));
+    let status = world.cluster().await.status.unwrap();
+    assert_eq!(
+        status.repairs.len(),
+        2 * WRITES,
+        "a write that was overtaken was given up, or overwrote the other"
+    );
 }

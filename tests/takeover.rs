@@ -4,6 +4,7 @@ mod support;
 
 use anyhow::Result;
 use lab::load::ClientKind;
+use mysql_async::prelude::Queryable as _;
 use serde_json::json;
 use support::{World, message, reason};
 
@@ -121,5 +122,36 @@ async fn takeovers_of_one_cluster_wait_their_turn() -> Result<()> {
     world.until_reason("held", "Suspended").await?;
     world.patch("held", json!({"suspend": false})).await?;
     assert_eq!(reason(&world.ended("held").await?), "Promoted");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_would_stay_on_the_old_primary_is_ended() -> Result<()> {
+    let world = World::start(3).await?;
+    // It never writes, so that nothing but the operator makes it leave.
+    let mut client = world.server(0).login(&world.topology.accounts.application).await?;
+    client.query_drop("SELECT 1").await?;
+    world.apply("ends", 1, json!({})).await?;
+    let status = world.ended("ends").await?;
+    assert_eq!(reason(&status), "Promoted", "{}", message(&status));
+    assert!(client.query_drop("SELECT 1").await.is_err(), "it has a session on a read-only server for ever");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimed_takeover_is_not_deleted_before_it_is_undone() -> Result<()> {
+    let world = World::start(3).await?;
+    let mut holder = world.server(0).login(&world.topology.accounts.application).await?;
+    holder.query_drop("CREATE TABLE IF NOT EXISTS app.held (id INT PRIMARY KEY)").await?;
+    holder.query_drop("LOCK TABLES app.held WRITE").await?;
+    world.apply("waits", 1, json!({"longTransactionPolicy": "Wait"})).await?;
+    world.until_reason("waits", "WaitingForTransactions").await?;
+    let finalizers = world.takeovers().get("waits").await?.metadata.finalizers.unwrap_or_default();
+    assert_eq!(finalizers, ["mysql-takeover.io/takeover"]);
+    assert_eq!(world.epoch().await?, 1, "it holds the claim");
+    world.delete("waits").await?;
+    let cluster = world.clusters().get(support::CLUSTER).await?;
+    assert!(cluster.data["status"].get("activeTakeover").is_none(), "gone, and its claim is not");
+    assert!(world.server(0).is_writable().await?);
     Ok(())
 }

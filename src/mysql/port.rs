@@ -270,3 +270,22 @@ pub trait Session: Send + 'static {
         events: &[EventIdentity],
     ) -> impl Future<Output = Result<(), ServerError>> + Send;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_never_shows_in_debug() {
+        let login = Login::new("operator", "canary");
+        let source = Source {
+            host: "db-1".to_owned(),
+            port: 3306,
+            login: login.clone(),
+            tls_mode: TlsMode::Required,
+            tls_ca_path: None,
+        };
+        let shown = format!("{login:?} {source:?}");
+        assert!(shown.contains("operator") && !shown.contains("canary"), "{shown}");
+    }
+}

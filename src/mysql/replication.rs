@@ -183,3 +183,39 @@ impl MysqlSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::Login;
+
+    #[test]
+    fn the_options_of_tls_are_written_every_time() {
+        let authority = Some("/etc/mysql/ca.pem");
+        for (mode, path, expected) in [
+            (TlsMode::Disabled, None, "SOURCE_SSL = 0, GET_SOURCE_PUBLIC_KEY = 1"),
+            (TlsMode::Required, None, "SOURCE_SSL = 1"),
+            (TlsMode::VerifyCA, None, "SOURCE_SSL = 1"),
+            (
+                TlsMode::VerifyCA,
+                authority,
+                "SOURCE_SSL = 1, SOURCE_SSL_CA = '/etc/mysql/ca.pem', SOURCE_SSL_VERIFY_SERVER_CERT = 0",
+            ),
+            (
+                TlsMode::VerifyIdentity,
+                authority,
+                "SOURCE_SSL = 1, SOURCE_SSL_CA = '/etc/mysql/ca.pem', SOURCE_SSL_VERIFY_SERVER_CERT = 1",
+            ),
+        ] {
+            let source = Source {
+                host: "db-1".to_owned(),
+                port: 3306,
+                login: Login::new("replication", "secret"),
+                tls_mode: mode,
+                tls_ca_path: path.map(str::to_owned),
+            };
+            let sql = Options::of(&source).unwrap().sql;
+            assert!(sql.ends_with(&format!(", {expected}")), "{mode:?}: {sql}");
+        }
+    }
+}
