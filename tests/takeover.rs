@@ -140,10 +140,13 @@ async fn a_client_that_would_stay_on_the_old_primary_is_ended() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claimed_takeover_is_not_deleted_before_it_is_undone() -> Result<()> {
-    let world = World::start(3).await?;
+    let world =
+        World::start_with(3, |spec| spec["takeoverDefaults"] = json!({"longTransactionSeconds": 1})).await?;
     let mut holder = world.server(0).login(&world.topology.accounts.application).await?;
     holder.query_drop("CREATE TABLE IF NOT EXISTS app.held (id INT PRIMARY KEY)").await?;
     holder.query_drop("LOCK TABLES app.held WRITE").await?;
+    // Long enough to be told by the preflight, and not only by the freeze.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     world.apply("waits", 1, json!({"longTransactionPolicy": "Wait"})).await?;
     world.until_reason("waits", "WaitingForTransactions").await?;
     let finalizers = world.takeovers().get("waits").await?.metadata.finalizers.unwrap_or_default();

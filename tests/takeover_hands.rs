@@ -54,8 +54,8 @@ impl Operator {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lower_epoch_sends_nothing_and_a_higher_one_ends_what_it_sent() {
     let world = World::without_operator(2, |_| {}).await.unwrap();
-    let (first, second) =
-        (Operator::new(&world, "operator-0").await, Operator::new(&world, "operator-1").await);
+    let first = Box::pin(Operator::new(&world, "operator-0")).await;
+    let second = Box::pin(Operator::new(&world, "operator-1")).await;
     let mut hand = first.grasp(&world, 1, 7).await.unwrap();
     let overtaken = second.grasp(&world, 1, 6).await;
     assert!(matches!(overtaken, Err(NoHand::Superseded)), "a lower epoch took hold");
@@ -64,7 +64,7 @@ async fn a_lower_epoch_sends_nothing_and_a_higher_one_ends_what_it_sent() {
     // A packet 2 that waits for what never comes, until it is ended.
     let never = format!("{}:1-999999", world.server(0).server_uuid().await.unwrap()).parse().unwrap();
     let waiting = tokio::spawn(async move {
-        let reply = hand.work.open_when_applied(&never, Duration::from_secs(60)).await;
+        let reply = hand.work.open_when_applied(&never, Duration::from_mins(1)).await;
         (reply, hand)
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
