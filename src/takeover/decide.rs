@@ -34,6 +34,8 @@ pub enum Undo {
     ThawOld,
     /// Give routing its recorded shape back.
     RouteBack,
+    /// Look at the old primary afresh: it may have been restarted, and be read-only, since it was thawed.
+    LookBack,
 }
 
 /// What to do next for a takeover whose intent is recorded. `past_deadline` tells whether the intent's deadline has passed.
@@ -177,7 +179,13 @@ fn unwind(active: &ActiveTakeover, intent: &Intent, situation: &Situation, outco
     match (active.direction, situation.routed, &situation.old) {
         (Direction::Forward, _, _) => Decision::TurnBack(outcome),
         (Direction::Unwind, Routed::New | Routed::Unknown, _) => Decision::Undo(Undo::RouteBack),
-        (Direction::Unwind, Routed::Old, View::Known(_)) => Decision::RolledBack(outcome),
+        (Direction::Unwind, Routed::Old, View::Known(_)) => {
+            if situation.verified {
+                Decision::RolledBack(outcome)
+            } else {
+                Decision::Undo(Undo::LookBack)
+            }
+        }
         (Direction::Unwind, Routed::Old, View::Lost(why)) => Decision::Hold(format!(
             "{old} cannot be reached ({why}); it gets its former state back as soon as it can. Bring it back",
             old = intent.plan.old_primary.name

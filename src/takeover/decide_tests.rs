@@ -92,6 +92,7 @@ fn untouched() -> Situation {
         frozen: None,
         disconnected: false,
         recorded_open: false,
+        seen_open: false,
         reattached: false,
         verified: false,
         failure: None,
@@ -169,6 +170,8 @@ fn before_open_every_cause_turns_back_and_writes_come_first() {
         assert!(matches!(forward_of(&thawed), Decision::TurnBack(_)), "{thawed:?}");
         assert_eq!(unwinding(&thawed), Decision::Undo(Undo::RouteBack));
         let back = Situation { routed: Routed::Old, ..thawed };
+        assert_eq!(unwinding(&back), Decision::Undo(Undo::LookBack));
+        let back = Situation { verified: true, ..back };
         assert!(matches!(unwinding(&back), Decision::RolledBack(_)), "{back:?}");
     }
     let late = decide(&active(Direction::Forward), &intent(RoutingOrder::RouteFirst), &frozen(), true);
@@ -177,7 +180,7 @@ fn before_open_every_cause_turns_back_and_writes_come_first() {
 
 #[test]
 fn the_recorded_cause_is_the_cause() {
-    let situation = Situation { cancelled: true, ..untouched() };
+    let situation = Situation { cancelled: true, verified: true, ..untouched() };
     assert_eq!(unwinding(&situation), Decision::RolledBack(Outcome::new(Reason::OpenFailed, "recorded")));
 }
 
@@ -250,6 +253,31 @@ fn a_lost_old_primary_is_waited_for_and_routing_goes_back_meanwhile() {
     assert!(matches!(forward_of(&situation), Decision::TurnBack(_)));
     assert_eq!(unwinding(&situation), Decision::Undo(Undo::RouteBack));
     assert!(matches!(unwinding(&Situation { routed: Routed::Old, ..situation }), Decision::Hold(_)));
+}
+
+#[test]
+fn what_was_seen_open_and_is_lost_then_is_never_given_up() {
+    // It answered, so nothing is on its way; the API was away, so nothing is recorded. Found by the model.
+    let mut situation = open();
+    situation.remember_open(&intent(RoutingOrder::RouteFirst));
+    for packet in [Packet::Settled, Packet::Loose] {
+        let mut situation = Situation { new: lost(), packet, ..situation.clone() };
+        situation.settle();
+        assert!(matches!(forward_of(&situation), Decision::Hold(_)), "{packet:?}");
+        assert!(matches!(unwinding(&situation), Decision::Hold(_)), "{packet:?}");
+    }
+    let mut never = frozen();
+    never.remember_open(&intent(RoutingOrder::RouteFirst));
+    assert!(!never.seen_open);
+}
+
+#[test]
+fn an_old_primary_that_was_restarted_after_its_thaw_is_thawed_again() {
+    // Found by the model: it comes back read-only, and nobody would open it after the end.
+    let thawed = Situation { routed: Routed::Old, ..untouched() };
+    assert_eq!(unwinding(&thawed), Decision::Undo(Undo::LookBack));
+    let restarted = Situation { routed: Routed::Old, frozen: None, verified: true, ..frozen() };
+    assert_eq!(unwinding(&restarted), Decision::Undo(Undo::ThawOld));
 }
 
 #[test]

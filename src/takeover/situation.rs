@@ -22,6 +22,9 @@ pub struct Situation {
     pub disconnected: bool,
     /// The journal says that the new primary was open, or this process recorded it.
     pub recorded_open: bool,
+    /// This process saw that the new primary is open, or was. Kept where the journal could not be written and the server
+    /// is lost afterwards: what was open may hold writes that nobody else has.
+    pub seen_open: bool,
     /// Every other instance was told to follow the new primary.
     pub reattached: bool,
     /// Everything was looked at afresh after that.
@@ -114,10 +117,16 @@ impl Situation {
             && old.read_only != ReadOnly::SuperReadOnly
             && old.since_claim
             && !self.recorded_open
+            && !self.seen_open
             && matches!(self.new, View::Lost(_))
         {
             self.packet = Packet::Settled;
         }
+    }
+
+    /// Remembers that the new primary was open, before it can be lost.
+    pub fn remember_open(&mut self, intent: &Intent) {
+        self.seen_open |= self.opened(intent) == Opened::Yes;
     }
 
     /// Whether the new primary was opened.
@@ -136,6 +145,7 @@ impl Situation {
                 }
             }
             // What is lost but was never sent anything is as it was.
+            (View::Lost(_), _) if self.seen_open => Opened::Yes,
             (View::Lost(_), Packet::Settled) if !self.recorded_open => Opened::No,
             (View::Lost(_), Packet::Settled) => Opened::Yes,
             (View::Lost(why), Packet::Loose) => Opened::Unknown(why.clone()),

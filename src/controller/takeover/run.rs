@@ -160,6 +160,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
                 frozen: None,
                 disconnected: false,
                 recorded_open,
+                seen_open: false,
                 reattached: false,
                 verified: false,
                 failure: None,
@@ -182,6 +183,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
             else {
                 return Err(Stop::Superseded);
             };
+            self.situation.remember_open(&intent);
             match decide(&active, &intent, &self.situation, self.past_deadline()) {
                 Decision::Run(Step::Finish) => return self.finish_promoted(&intent).await,
                 Decision::Run(step) => {
@@ -297,6 +299,11 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
             Undo::ShutNew => self.shut_new().await,
             Undo::ThawOld => self.thaw_old(intent).await,
             Undo::RouteBack => self.route_back(intent).await,
+            Undo::LookBack => {
+                self.take_hold_again().await?;
+                self.situation.verified = true;
+                Ok(())
+            }
         }
     }
 

@@ -19,6 +19,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             Ok(state) => {
                 self.know_old(|view| view.read_only = state);
                 self.situation.frozen = None;
+                self.situation.verified = false;
                 self.frozen_at = None;
                 self.report.undone(Step::Freeze, "writes are back");
                 Ok(())
