@@ -69,8 +69,7 @@ impl<'a> Turn<'a> {
         }
         self.world.store.epoch += 1;
         let epoch = self.world.store.epoch;
-        let journal =
-            Journal { epoch, holder: self.who, way: Way::Forward, intent: false, opened: false };
+        let journal = Journal { epoch, holder: self.who, way: Way::Forward, intent: false, opened: false };
         self.world.store.claim = Some(journal);
         self.world.store.ended = None;
         for side in Side::ALL {
@@ -91,12 +90,8 @@ impl<'a> Turn<'a> {
         let journal = Journal { epoch: self.world.store.epoch, holder: self.who, ..claim };
         self.world.store.claim = Some(journal);
         let task = if journal.intent { Task::Look(Side::Old) } else { Task::Preflight };
-        *self.me() = Operator {
-            task,
-            journal: Some(journal),
-            recorded_open: journal.opened,
-            ..Operator::FRESH
-        };
+        *self.me() =
+            Operator { task, journal: Some(journal), recorded_open: journal.opened, ..Operator::FRESH };
         true
     }
 
@@ -209,7 +204,10 @@ impl<'a> Turn<'a> {
     pub(crate) fn regrasp(&mut self, side: Side) -> bool {
         let mut grasp = self.grasp(side);
         // Holding the lock shows that no later epoch is at work here now. That none was here, and went, only the claim can tell.
-        if grasp == Grasp::Held && !self.planted(Mistake::ActUnderOldEpoch) && !self.planted(Mistake::TrustHold) {
+        if grasp == Grasp::Held
+            && !self.planted(Mistake::ActUnderOldEpoch)
+            && !self.planted(Mistake::TrustHold)
+        {
             grasp = match self.still_mine() {
                 Commit::Done => Grasp::Held,
                 Commit::Superseded => Grasp::Superseded,

@@ -121,12 +121,10 @@ impl Protocol {
             Event::Write(number, side) => write(world, number, side),
             Event::Replicate(site) => replicate(world, &self.rules, site),
             Event::CrashOperator(who) => {
-                world.operators.of(who).task != Task::Rest
-                    && take(&mut world.budget.operator_crashes)
-                    && {
-                        self.turn(world, who).stop();
-                        true
-                    }
+                world.operators.of(who).task != Task::Rest && take(&mut world.budget.operator_crashes) && {
+                    self.turn(world, who).stop();
+                    true
+                }
             }
             Event::CrashServer(side) => {
                 world.servers.at(side).up
@@ -159,9 +157,7 @@ impl Protocol {
         match promise {
             Promise::NoLostAcknowledgement => [world.servers.0, world.servers.1]
                 .iter()
-                .all(|server| {
-                    server.mode != Mode::Open || server.executed.contains(world.acknowledged)
-                }),
+                .all(|server| server.mode != Mode::Open || server.executed.contains(world.acknowledged)),
             Promise::OneWritable => world.writable() <= 1,
             Promise::FrozenImpliesIntent => {
                 let (old, new) = (&world.servers.0, &world.servers.1);
@@ -322,9 +318,13 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         let always = |promise: Promise| {
             let condition: fn(&Self, &World) -> bool = match promise {
-                Promise::NoLostAcknowledgement => |model, world| model.keeps(world, Promise::NoLostAcknowledgement),
+                Promise::NoLostAcknowledgement => {
+                    |model, world| model.keeps(world, Promise::NoLostAcknowledgement)
+                }
                 Promise::OneWritable => |model, world| model.keeps(world, Promise::OneWritable),
-                Promise::FrozenImpliesIntent => |model, world| model.keeps(world, Promise::FrozenImpliesIntent),
+                Promise::FrozenImpliesIntent => {
+                    |model, world| model.keeps(world, Promise::FrozenImpliesIntent)
+                }
                 Promise::WritesComeBack => |model, world| model.keeps(world, Promise::WritesComeBack),
             };
             Property::always(promise.name(), condition)

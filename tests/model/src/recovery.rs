@@ -70,7 +70,8 @@ fn go_on(model: &Protocol, world: &mut World, who: Who) -> bool {
     for (side, owner) in Side::ALL.into_iter().flat_map(|side| Who::ALL.map(|who| (side, who))) {
         let moved = match running(world, side, owner) {
             Some(Statement::OpenWhenApplied(_)) => {
-                model.apply(world, Event::Execute(side, owner)) || model.apply(world, Event::Expire(side, owner))
+                model.apply(world, Event::Execute(side, owner))
+                    || model.apply(world, Event::Expire(side, owner))
             }
             Some(Statement::Freeze | Statement::Open) => model.apply(world, Event::Execute(side, owner)),
             None => false,

@@ -72,7 +72,9 @@ impl Turn<'_> {
     }
 
     fn freeze(&mut self) -> bool {
-        if self.planted(Mistake::PromoteBeforeFreeze) && !self.bridge.takes_for_open(self.world.operators.of(self.who)) {
+        if self.planted(Mistake::PromoteBeforeFreeze)
+            && !self.bridge.takes_for_open(self.world.operators.of(self.who))
+        {
             let Seen::Known { executed, .. } = self.me().seen.0 else { return false };
             self.me().loose = true;
             return self.send(Side::New, Statement::OpenWhenApplied(executed));

@@ -37,6 +37,9 @@ enum Command {
         /// First seed of the random ones.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Only every so many of the runs with one fault.
+        #[arg(long, default_value_t = 1)]
+        every: usize,
         /// Where the figures go, as JSON.
         #[arg(long)]
         output: Option<PathBuf>,
@@ -47,7 +50,9 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run { variant, faults } => show(&parse(&variant, &faults)?),
         Command::Seed { seed } => show(&random(seed)),
-        Command::Soak { seconds, seed, output } => soak(Duration::from_secs(seconds), seed, output),
+        Command::Soak { seconds, seed, every, output } => {
+            soak(Duration::from_secs(seconds), seed, every.max(1), output)
+        }
     }
 }
 
@@ -95,12 +100,13 @@ fn show(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn soak(limit: Duration, seed: u64, output: Option<PathBuf>) -> anyhow::Result<()> {
+fn soak(limit: Duration, seed: u64, every: usize, output: Option<PathBuf>) -> anyhow::Result<()> {
     const BATCH: u64 = 500;
     let began = Instant::now();
     let mut figures = Figures::default();
     for variant in Variant::ALL {
-        figures.merge(explore(&everywhere(variant, &Fault::all())?));
+        let scenarios: Vec<Scenario> = everywhere(variant, &Fault::all())?.into_iter().step_by(every).collect();
+        figures.merge(explore(&scenarios));
         println!("{:6.1} s  {variant:?}: {} runs so far", began.elapsed().as_secs_f64(), figures.runs);
     }
     let mut next = seed;

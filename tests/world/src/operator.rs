@@ -2,14 +2,16 @@
 
 use crate::api::SimulatedApi;
 use crate::session::SimulatedServers;
-use crate::state::{Process, World};
+use crate::state::{LEASE, Lease, Process, World};
 use crate::store::{CLUSTER, NAMESPACE};
 use mysql_takeover::controller::{Clock, Context, Gates, Next, Settings, cluster, takeover};
 use mysql_takeover::kubernetes::Key;
+use mysql_takeover::leadership::Claim;
 use mysql_takeover::telemetry::metrics::Metrics;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 const RETRY: Duration = Duration::from_secs(2);
 /// A change leads to a pass within this time.
 const NOTICED: Duration = Duration::from_millis(500);
+
+/// How often the Lease is renewed.
+const RENEWED: Duration = Duration::from_secs(2);
 
 /// The wall clock of the world.
 pub fn clock(began: Instant) -> Clock {
@@ -34,13 +39,13 @@ pub fn start(world: &World) {
     let dead = CancellationToken::new();
     let (operator, began) = {
         let mut state = world.lock();
-        state.operators.push(Process { dead: dead.clone(), paused_until: None });
+        state.operators.push(Process { dead: dead.clone(), paused_until: None, succeeded: false });
         (state.operators.len() - 1, state.began)
     };
     let context = Context {
         kubernetes: SimulatedApi { world: world.clone(), operator },
         servers: SimulatedServers { world: world.clone(), operator },
-        settings: Settings::default(),
+        settings: Settings { lead: Some(lead(world, operator)), ..Settings::default() },
         holder: format!("operator-{operator}"),
         metrics: Arc::new(Metrics::default()),
         stop: CancellationToken::new(),
@@ -55,6 +60,28 @@ pub fn start(world: &World) {
             _ = async { tokio::join!(takeovers(&world, &context), clusters(&context)) } => {}
         }
     });
+}
+
+/// The Lease, renewed as the elector does while this operator runs, the API answers and nobody has stolen it.
+fn lead(world: &World, operator: usize) -> watch::Receiver<Claim> {
+    let epoch = i64::try_from(operator).unwrap_or_default() + 1;
+    let claim = move |leading| Claim { leading, valid_until: Instant::now() + LEASE, epoch };
+    let (sender, receiver) = watch::channel(claim(true));
+    let world = world.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(RENEWED).await;
+            match world.lock().lease(operator) {
+                Lease::Renewed => drop(sender.send(claim(true))),
+                Lease::NotNow => {}
+                Lease::Lost => {
+                    let _ = sender.send(claim(false));
+                    return;
+                }
+            }
+        }
+    });
+    receiver
 }
 
 type Surroundings = Context<SimulatedApi, SimulatedServers>;

@@ -36,6 +36,19 @@ pub struct Process {
     pub dead: CancellationToken,
     /// It stands still until then.
     pub paused_until: Option<Instant>,
+    /// Another has taken its Lease.
+    pub succeeded: bool,
+}
+
+/// What becomes of renewing a Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// Renewed.
+    Renewed,
+    /// Not this time: the API is gone, or the process stands still.
+    NotNow,
+    /// Somebody else holds it, or the process is dead.
+    Lost,
 }
 
 /// Everything that is.
@@ -275,9 +288,24 @@ impl State {
         self.expire(operator, wakes + UNAWARE);
     }
 
+    /// An operator renews its Lease.
+    pub fn lease(&self, operator: usize) -> Lease {
+        let gone = self.api_gone_until.is_some_and(|until| Instant::now() < until);
+        match self.operators.get(operator) {
+            Some(process) if process.dead.is_cancelled() => Lease::Lost,
+            Some(process) if gone || process.paused_until.is_some_and(|until| Instant::now() < until) => {
+                Lease::NotNow
+            }
+            Some(process) if process.succeeded => Lease::Lost,
+            Some(_) => Lease::Renewed,
+            None => Lease::Lost,
+        }
+    }
+
     /// From then on the operator knows that it leads no more, and ends.
-    fn expire(&self, operator: usize, at: Instant) {
-        if let Some(process) = self.operators.get(operator) {
+    fn expire(&mut self, operator: usize, at: Instant) {
+        if let Some(process) = self.operators.get_mut(operator) {
+            process.succeeded = true;
             let dead = process.dead.clone();
             tokio::spawn(async move {
                 tokio::time::sleep_until(at).await;
