@@ -35,8 +35,8 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     }
 
     /// Takes hold of one server again: every earlier session of ours there is ended and seen gone, so that whatever it
-    /// sent has happened or never will; then the server is read.
-    pub(super) async fn regrasp(&mut self, side: Side) -> Result<(), Stop> {
+    /// sent has happened or never will; then the server is read. Never alone: what is seen may be another takeover's work.
+    async fn regrasp(&mut self, side: Side) -> Result<(), Stop> {
         let (Some(intent), Some(active)) = (self.claim.intent(), self.claim.active()) else {
             return Err(Stop::Superseded);
         };

@@ -1,7 +1,7 @@
 //! Back to the old primary: recorded pre-images are restored, never guessed defaults.
 
 use super::Stop;
-use super::run::{Run, Side};
+use super::run::Run;
 use crate::api::journal::{Intent, ReadOnly};
 use crate::kubernetes::Kubernetes;
 use crate::mysql::{Servers, Session};
@@ -14,7 +14,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Writes come back: the old primary gets its recorded state again, on the session that holds the lock.
     pub(super) async fn thaw_old(&mut self, intent: &Intent) -> Result<(), Stop> {
-        let Some(hand) = self.old.as_mut() else { return self.regrasp(Side::Old).await };
+        let Some(hand) = self.old.as_mut() else { return self.take_hold_again().await };
         match hand.work.set_read_only(intent.before.old_read_only, LOCK_WAIT).await {
             Ok(state) => {
                 self.know_old(|view| view.read_only = state);
@@ -26,7 +26,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             }
             Err(error) => {
                 let why = error.to_string();
-                self.regrasp(Side::Old).await?;
+                self.take_hold_again().await?;
                 tracing::warn!(why, "old primary not thawed yet");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Ok(())
@@ -42,7 +42,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             tracing::warn!(%error, "new primary booted writable and is not read-only yet");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        self.regrasp(Side::New).await
+        self.take_hold_again().await
     }
 
     /// New connections go to the old primary again.

@@ -105,7 +105,8 @@ fn soak(limit: Duration, seed: u64, every: usize, output: Option<PathBuf>) -> an
     let began = Instant::now();
     let mut figures = Figures::default();
     for variant in Variant::ALL {
-        let scenarios: Vec<Scenario> = everywhere(variant, &Fault::all())?.into_iter().step_by(every).collect();
+        let scenarios: Vec<Scenario> =
+            everywhere(variant, &Fault::all())?.into_iter().step_by(every).collect();
         figures.merge(explore(&scenarios));
         println!("{:6.1} s  {variant:?}: {} runs so far", began.elapsed().as_secs_f64(), figures.runs);
     }

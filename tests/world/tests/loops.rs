@@ -149,6 +149,9 @@ fn what_was_found_stays_mended() {
     let found = [
         // Woken after another instance had carried the takeover to its end, an operator claimed the cluster once more.
         (Variant::Plain, vec![planned(14, Fault::PauseBefore)]),
+        // Woken in the freeze after another instance had moved the primary, an operator thawed the old one: two were writable.
+        (Variant::UndoneFreezeFirst, vec![planned(58, Fault::PauseAfter)]),
+        (Variant::UndoneFreezeFirst, vec![planned(82, Fault::PauseBefore)]),
     ];
     for (variant, faults) in found {
         let scenario = Scenario { variant, faults };
