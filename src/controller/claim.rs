@@ -1,7 +1,7 @@
 //! The claim on a cluster and its journal: every write is a compare-and-swap on `MySQLCluster.status`, and is refused by
 //! ourselves once a higher epoch is seen there.
 
-use super::Context;
+use super::{Context, failpoint};
 use crate::api::MySQLCluster;
 use crate::api::journal::{ActiveTakeover, Intent};
 use crate::kubernetes::{ApiError, Commit, Key, Kubernetes};
@@ -14,6 +14,29 @@ const ATTEMPTS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Ended takeovers that the cluster remembers.
 pub const HISTORY_LIMIT: usize = 20;
+
+/// What a write to the journal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The cluster is claimed.
+    Claim,
+    /// Another operator instance carries it on.
+    Adoption,
+    /// What is about to be done, and how everything was before.
+    Intent,
+    /// The new primary was opened.
+    Opened,
+    /// It goes back, and why.
+    TurnBack,
+    /// It is over.
+    Release,
+}
+
+impl Entry {
+    /// Every entry, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Claim, Self::Adoption, Self::Intent, Self::Opened, Self::TurnBack, Self::Release];
+}
 
 /// A held claim.
 #[derive(Clone, Debug)]
@@ -76,7 +99,7 @@ impl Claim {
                 intent: None,
                 opened: None,
             });
-            Change::Write
+            Change::Write(Entry::Claim)
         })
         .await?;
         Self::held(key, cluster, uid)
@@ -101,7 +124,7 @@ impl Claim {
             status.takeover_epoch = status.takeover_epoch.max(active.epoch) + 1;
             active.epoch = status.takeover_epoch;
             active.holder.clone_from(&context.holder);
-            Change::Write
+            Change::Write(Entry::Adoption)
         })
         .await?;
         Self::held(key, cluster, uid)
@@ -130,13 +153,30 @@ impl Claim {
         self.active().and_then(|active| active.intent.as_ref())
     }
 
+    /// Reads the claim afresh.
+    pub async fn refresh<K: Kubernetes, S: Servers>(
+        &mut self,
+        context: &Context<K, S>,
+    ) -> Result<(), ClaimError> {
+        let (uid, epoch) = (self.uid.clone(), self.epoch);
+        self.cluster = update(context, &self.key, |cluster| {
+            match cluster.status.as_ref().and_then(|status| status.active_takeover.as_ref()) {
+                Some(active) if active.uid == uid && active.epoch == epoch => Change::Unneeded,
+                Some(_) | None => Change::Superseded,
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
     /// Changes the journal.
     pub async fn record<K: Kubernetes, S: Servers>(
         &mut self,
         context: &Context<K, S>,
+        entry: Entry,
         change: impl Fn(&mut ActiveTakeover) + Send + Sync,
     ) -> Result<(), ClaimError> {
-        self.update(context, |status| {
+        self.update(context, entry, |status| {
             if let Some(active) = status.active_takeover.as_mut() {
                 change(active);
             }
@@ -148,6 +188,7 @@ impl Claim {
     pub async fn update<K: Kubernetes, S: Servers>(
         &mut self,
         context: &Context<K, S>,
+        entry: Entry,
         change: impl Fn(&mut crate::api::MySQLClusterStatus) + Send + Sync,
     ) -> Result<(), ClaimError> {
         let (uid, epoch) = (self.uid.clone(), self.epoch);
@@ -159,7 +200,7 @@ impl Claim {
             }
             let before = status.clone();
             change(status);
-            if *status == before { Change::Unneeded } else { Change::Write }
+            if *status == before { Change::Unneeded } else { Change::Write(entry) }
         })
         .await?;
         Ok(())
@@ -167,7 +208,7 @@ impl Claim {
 }
 
 enum Change {
-    Write,
+    Write(Entry),
     Unneeded,
     Superseded,
 }
@@ -189,12 +230,15 @@ async fn update<K: Kubernetes, S: Servers>(
                 continue;
             }
         };
-        match change(&mut cluster) {
+        let entry = match change(&mut cluster) {
             Change::Superseded => return Err(ClaimError::Superseded),
             Change::Unneeded => return Ok(cluster),
-            Change::Write => {}
-        }
-        match context.kubernetes.commit_cluster(&cluster).await {
+            Change::Write(entry) => entry,
+        };
+        failpoint::before(entry);
+        let commit = context.kubernetes.commit_cluster(&cluster).await;
+        failpoint::after(entry);
+        match commit {
             Commit::Committed(cluster) => return Ok(*cluster),
             Commit::Conflict => context.metrics.commit_conflict(),
             Commit::Unknown(error) => {

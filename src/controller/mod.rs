@@ -5,6 +5,7 @@ pub mod claim;
 pub mod cluster;
 pub mod error;
 pub mod events;
+pub mod failpoint;
 pub mod gate;
 pub mod observe;
 pub mod preflight;

@@ -38,6 +38,11 @@ pub enum Undo {
     LookBack,
 }
 
+impl Undo {
+    /// Every kind, in order.
+    pub const ALL: [Self; 3] = [Self::SettleNew, Self::ThawOld, Self::RouteBack];
+}
+
 /// What to do next for a takeover whose intent is recorded. `past_deadline` tells whether the intent's deadline has passed.
 pub fn decide(
     active: &ActiveTakeover,

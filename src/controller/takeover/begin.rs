@@ -7,7 +7,7 @@ use crate::api::{FINALIZER, MySQLCluster};
 use crate::controller::access::{Access, AccessError};
 use crate::controller::claim::Claim;
 use crate::controller::report::Report;
-use crate::controller::{Context, Error, events, observe, preflight};
+use crate::controller::{Context, Error, events, failpoint, observe, preflight};
 use crate::kubernetes::{Commit, Key, Kubernetes};
 use crate::mysql::Servers;
 use crate::takeover::admission::{Target, resolve};
@@ -80,6 +80,7 @@ pub(super) async fn begin<K: Kubernetes, S: Servers>(
             hold(context, report).await?;
             let cluster_key = Key::new(cluster.namespace().unwrap_or_default(), cluster.name_any());
             let (name, uid) = (report.takeover.name_any(), report.takeover.uid().unwrap_or_default());
+            failpoint::before(Step::Admit);
             let claim = match Claim::take(context, &cluster_key, &name, &uid, spec_hash).await {
                 Ok(claim) => claim,
                 // Another takeover was faster: wait for it.
@@ -88,6 +89,7 @@ pub(super) async fn begin<K: Kubernetes, S: Servers>(
                 }
                 Err(error) => return Err(error.into()),
             };
+            failpoint::after(Step::Admit);
             context.metrics.takeover_started();
             report.plan_steps(&order(cluster));
             report.status().start_time = claim.active().map(|active| active.claimed_at.clone());

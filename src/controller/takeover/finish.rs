@@ -3,8 +3,8 @@
 use super::Stop;
 use super::run::Run;
 use crate::api::journal::{Intent, TakeoverRecord};
-use crate::controller::claim::HISTORY_LIMIT;
-use crate::controller::events;
+use crate::controller::claim::{Entry, HISTORY_LIMIT};
+use crate::controller::{events, failpoint};
 use crate::kubernetes::Kubernetes;
 use crate::mysql::Servers;
 use crate::takeover::{Outcome, Reason, Step};
@@ -19,6 +19,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// The primary moved.
     pub(super) async fn finish_promoted(&mut self, intent: &Intent) -> Result<(), Stop> {
         self.report.begin(self.context, Step::Finish);
+        failpoint::before(Step::Finish);
         let (old, new) = (&intent.plan.old_primary.name, &intent.plan.new_primary.name);
         let microseconds = self.outage_microseconds();
         let took = microseconds.map_or_else(
@@ -30,7 +31,9 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             left => format!("; {left} instances are left to be repaired, see `Degraded`"),
         };
         let outcome = Outcome::new(Reason::Promoted, format!("{old} -> {new}, {took}{degraded}"));
-        self.release(&outcome, true).await
+        self.release(&outcome, true).await?;
+        failpoint::after(Step::Finish);
+        Ok(())
     }
 
     /// Everything is undone.
@@ -49,7 +52,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let record = self.record_of(outcome, moved);
         let repairs = self.repairs.clone();
         self.claim
-            .update(self.context, |status| {
+            .update(self.context, Entry::Release, |status| {
                 status.takeover_history.insert(0, record.clone());
                 status.takeover_history.truncate(HISTORY_LIMIT);
                 status.active_takeover = None;

@@ -4,7 +4,7 @@ use super::Stop;
 use super::run::{Effect, Run, Side};
 use crate::api::common::LongTransactionPolicy;
 use crate::api::journal::{Intent, Opened, ReadOnly};
-use crate::controller::claim::ClaimError;
+use crate::controller::claim::{ClaimError, Entry};
 use crate::kubernetes::Kubernetes;
 use crate::mysql::port::OpenReply;
 use crate::mysql::{ServerError, ServerErrorKind, Servers, Session};
@@ -193,7 +193,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         };
         match self
             .claim
-            .record(self.context, |active| {
+            .record(self.context, Entry::Opened, |active| {
                 active.opened.get_or_insert_with(|| opened.clone());
             })
             .await

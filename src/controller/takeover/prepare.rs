@@ -8,9 +8,10 @@ use crate::api::Timestamp;
 use crate::api::journal::{Identity, Intent, Plan, PreImage, ReadOnly};
 use crate::api::takeover::StepState;
 use crate::controller::access::Access;
+use crate::controller::claim::Entry;
 use crate::controller::observe::{self, Look};
 use crate::controller::routing::Router;
-use crate::controller::{Error, preflight};
+use crate::controller::{Error, failpoint, preflight};
 use crate::kubernetes::Kubernetes;
 use crate::mysql::{Servers, Session};
 use crate::takeover::admission::{Target, resolve};
@@ -52,9 +53,16 @@ pub(super) struct Pair {
 impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Everything before the first change.
     pub(super) async fn prepare(&mut self) -> Result<(), Stop> {
+        failpoint::before(Step::Preflight);
         let (pair, mut look) = self.preflight().await?;
+        failpoint::after(Step::Preflight);
+        failpoint::before(Step::ProveCatchUp);
         self.prove_catch_up(&pair, &mut look).await?;
-        self.record_intent(&pair, &look.topology).await
+        failpoint::after(Step::ProveCatchUp);
+        failpoint::before(Step::RecordIntent);
+        self.record_intent(&pair, &look.topology).await?;
+        failpoint::after(Step::RecordIntent);
+        Ok(())
     }
 
     async fn preflight(&mut self) -> Result<(Pair, Look<S::Session>), Stop> {
@@ -239,7 +247,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             before: before.image,
             deadline: self.deadline(),
         };
-        self.claim.record(self.context, |active| active.intent = Some(intent.clone())).await?;
+        self.claim.record(self.context, Entry::Intent, |active| active.intent = Some(intent.clone())).await?;
         self.situation.old = crate::takeover::View::Known(before.old);
         self.situation.new = crate::takeover::View::Known(before.new);
         self.situation.packet = crate::takeover::Packet::Settled;

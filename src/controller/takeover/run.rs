@@ -5,10 +5,10 @@ use super::begin::order;
 use super::hands::Hand;
 use crate::api::journal::{Direction, Failure, Repair};
 use crate::controller::access::{Access, AccessError};
-use crate::controller::claim::{Claim, ClaimError};
+use crate::controller::claim::{Claim, ClaimError, Entry};
 use crate::controller::report::Report;
 use crate::controller::routing::Router;
-use crate::controller::{Context, Error};
+use crate::controller::{Context, Error, failpoint};
 use crate::kubernetes::{Key, Kubernetes};
 use crate::mysql::Servers;
 use crate::takeover::{
@@ -201,6 +201,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
     async fn run_step(&mut self, step: Step, intent: &crate::api::journal::Intent) -> Result<(), Stop> {
         self.report.begin(self.context, step);
         tracing::info!(takeover = %self.report.key(), step = step.name(), epoch = self.claim.epoch(), "step");
+        failpoint::before(step);
         let effect = match step {
             Step::Route => self.route(intent).await?,
             Step::Freeze => self.freeze(intent).await,
@@ -214,6 +215,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
                 Effect::Done(String::new())
             }
         };
+        failpoint::after(step);
         self.take_in(step, effect).await
     }
 
@@ -253,7 +255,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
         tracing::warn!(takeover = %self.report.key(), why, "holding");
         self.report.progress(self.context, "Holding", why);
         // Reads the claim afresh: a later epoch may be at work where neither server can be reached to tell.
-        match self.claim.record(self.context, |_| {}).await {
+        match self.claim.refresh(self.context).await {
             Ok(()) => self.report.try_flush(self.context).await,
             Err(ClaimError::Superseded) => return Err(Stop::Superseded),
             Err(error) => tracing::warn!(%error, "the claim cannot be read"),
@@ -273,7 +275,7 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
         };
         let recorded = self
             .claim
-            .record(self.context, |active| {
+            .record(self.context, Entry::TurnBack, |active| {
                 active.direction = Direction::Unwind;
                 active.failure.get_or_insert_with(|| failure.clone());
             })
@@ -293,18 +295,20 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
 
     async fn run_undo(&mut self, undo: Undo, intent: &crate::api::journal::Intent) -> Result<(), Stop> {
         tracing::info!(takeover = %self.report.key(), ?undo, "undo");
+        failpoint::before(undo);
         match undo {
             // Taking hold of it again ends whatever could still open it, and reads it.
-            Undo::SettleNew => self.take_hold_again().await,
-            Undo::ShutNew => self.shut_new().await,
-            Undo::ThawOld => self.thaw_old(intent).await,
-            Undo::RouteBack => self.route_back(intent).await,
+            Undo::SettleNew => self.take_hold_again().await?,
+            Undo::ShutNew => self.shut_new().await?,
+            Undo::ThawOld => self.thaw_old(intent).await?,
+            Undo::RouteBack => self.route_back(intent).await?,
             Undo::LookBack => {
                 self.take_hold_again().await?;
                 self.situation.verified = true;
-                Ok(())
             }
         }
+        failpoint::after(undo);
+        Ok(())
     }
 
     /// A process that must stop leaves before the first change, or once clients can write on the new primary; in

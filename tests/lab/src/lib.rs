@@ -19,6 +19,7 @@ pub mod node;
 pub mod operator;
 pub mod pki;
 pub mod process;
+pub mod proxy;
 pub mod resources;
 pub mod run;
 pub mod small;
