@@ -106,6 +106,7 @@ impl World {
             namespace: self.namespace.name.clone(),
             address: Block::pick(8080)?.address(1),
             arguments: vec!["--probe-period-seconds=1".to_owned()],
+            environment: Vec::new(),
         };
         self.operator = Some(Operator::start(&self.tier.run, &options).await?);
         Ok(())

@@ -62,6 +62,8 @@ pub struct Options {
     pub address: IpAddr,
     /// More arguments of `run`.
     pub arguments: Vec<String>,
+    /// More variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running operator. Dropping it kills it.
@@ -74,8 +76,15 @@ pub struct Operator {
 impl Operator {
     /// Starts it, and waits until it is ready.
     pub async fn start(run: &Arc<Run>, options: &Options) -> Result<Self> {
+        let operator = Self::launch(run, options)?;
+        operator.wait_until_ready().await?;
+        Ok(operator)
+    }
+
+    /// Starts it, and does not wait: for one that is meant to end soon.
+    pub fn launch(run: &Arc<Run>, options: &Options) -> Result<Self> {
         let listen = SocketAddr::new(options.address, LISTEN_PORT);
-        let process = Program::new(&options.name, &options.program)
+        let program = Program::new(&options.name, &options.program)
             .argument("run")
             .arguments(["--watch-namespaces", &options.namespace])
             .arguments(["--lease-namespace", &options.namespace])
@@ -83,16 +92,22 @@ impl Operator {
             .argument(format!("--listen={listen}"))
             .argument("--log-format=text")
             .arguments(&options.arguments)
-            .environment("KUBECONFIG", &options.kubeconfig)
-            .start(run)?;
-        let operator = Self { process, listen };
+            .environment("KUBECONFIG", &options.kubeconfig);
+        let program = options
+            .environment
+            .iter()
+            .fold(program, |program, (name, value)| program.environment(name, value));
+        Ok(Self { process: program.start(run)?, listen })
+    }
+
+    /// Waits until it is ready.
+    pub async fn wait_until_ready(&self) -> Result<()> {
         until("the operator's /readyz", READY_LIMIT, Duration::from_millis(50), async || {
-            operator.process.ensure_running()?;
-            Ok(Look::from_result(operator.ready().await))
+            self.process.ensure_running()?;
+            Ok(Look::from_result(self.ready().await))
         })
         .await
-        .with_context(|| format!("its log ends with:\n{}", operator.process.log_tail()))?;
-        Ok(operator)
+        .with_context(|| format!("its log ends with:\n{}", self.process.log_tail()))
     }
 
     /// Its process, for signals and its log.

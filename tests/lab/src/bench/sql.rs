@@ -145,6 +145,7 @@ impl Stage {
             namespace: namespace.name.clone(),
             address: Block::pick(8080)?.address(1),
             arguments: Vec::new(),
+            environment: Vec::new(),
         };
         let operator = Operator::start(&tier.run, &options).await?;
         let clusters = resources::clusters(&namespace.client, &namespace.name);

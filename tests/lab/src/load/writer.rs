@@ -27,6 +27,10 @@ pub struct Clients {
     pub think_time: Duration,
     /// Pause after a failure.
     pub retry_delay: Duration,
+    /// Who they are, where not the scenario's own account.
+    pub login: Option<Login>,
+    /// Hold every write in an open transaction for so long before it is committed; the answer to the commit counts.
+    pub transaction: Option<Duration>,
     /// Bound on connecting, and again on each statement; what it cuts off counts as unknown.
     pub statement_timeout: Duration,
 }
@@ -40,6 +44,8 @@ impl Clients {
             addresses,
             think_time: Duration::from_millis(5),
             retry_delay: Duration::from_millis(1),
+            login: None,
+            transaction: None,
             statement_timeout: Duration::from_secs(5),
         }
     }
@@ -141,8 +147,9 @@ impl Client {
             microseconds_since_epoch(),
         );
         let sent = clock.now();
-        let answer =
-            tokio::time::timeout(self.clients.statement_timeout, connection.query_drop(statement)).await;
+        let transaction = self.clients.transaction;
+        let limit = self.clients.statement_timeout + transaction.unwrap_or_default();
+        let answer = tokio::time::timeout(limit, write(&mut connection, statement, transaction)).await;
         let finished = clock.now();
         let (outcome, broken) = match answer {
             Ok(Ok(())) => (Outcome::Acknowledged, false),
@@ -170,13 +177,26 @@ impl Client {
         let Some(address) = self.clients.addresses.get(self.current) else {
             return Err(Outcome::NotConnected("no address".to_owned()));
         };
-        let connecting = Conn::new(self.shared.login.options(*address));
+        let login = self.clients.login.as_ref().unwrap_or(&self.shared.login);
+        let connecting = Conn::new(login.options(*address));
         match tokio::time::timeout(self.clients.statement_timeout, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(Outcome::of_connect(&error)),
             Err(_elapsed) => Err(Outcome::NotConnected("timeout".to_owned())),
         }
     }
+}
+
+async fn write(
+    connection: &mut Conn,
+    statement: String,
+    transaction: Option<Duration>,
+) -> Result<(), mysql_async::Error> {
+    let Some(hold) = transaction else { return connection.query_drop(statement).await };
+    connection.query_drop("BEGIN").await?;
+    connection.query_drop(statement).await?;
+    tokio::time::sleep(hold).await;
+    connection.query_drop("COMMIT").await
 }
 
 fn microseconds_since_epoch() -> u128 {

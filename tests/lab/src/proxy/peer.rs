@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The one of `candidates` (process ids) that holds the socket bound to `peer`, if any.
-pub fn process_of(peer: SocketAddr, candidates: &[i32]) -> Option<i32> {
-    let inode = inode_of(&std::fs::read_to_string("/proc/net/tcp").ok()?, peer)?;
+/// The one of `candidates` (process ids) that holds the socket connected from `peer` to `listener`, if any.
+pub fn process_of(peer: SocketAddr, listener: SocketAddr, candidates: &[i32]) -> Option<i32> {
+    let inode = inode_of(&std::fs::read_to_string("/proc/net/tcp").ok()?, peer, listener)?;
     let wanted = format!("socket:[{inode}]");
     candidates.iter().copied().find(|pid| holds(*pid, &wanted))
 }
@@ -17,15 +17,20 @@ fn holds(pid: i32, wanted: &str) -> bool {
     })
 }
 
-/// The inode of the socket whose own address is `local`, from the text of `/proc/net/tcp`.
-fn inode_of(table: &str, local: SocketAddr) -> Option<u64> {
-    let IpAddr::V4(address) = local.ip() else { return None };
-    // The kernel prints the address as a number of the machine's byte order.
-    let wanted = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.octets()), local.port());
-    table.lines().skip(1).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(1) == Some(&wanted.as_str())).then(|| fields.get(9)?.parse().ok())?
-    })
+/// The inode of the socket between two addresses, from the text of `/proc/net/tcp`. Both count: one port of a client may
+/// be in use towards several servers.
+fn inode_of(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
+    let wanted = format!(" {} {} ", in_table(local)?, in_table(remote)?);
+    let line = table.lines().find(|line| line.contains(&wanted))?;
+    line.split_whitespace().nth(9)?.parse().ok()
+}
+
+/// The kernel prints an address as a number of the machine's byte order.
+fn in_table(address: SocketAddr) -> Option<String> {
+    match address.ip() {
+        IpAddr::V4(ip) => Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())),
+        IpAddr::V6(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -36,13 +41,14 @@ mod tests {
     #[test]
     fn a_connection_is_put_down_to_its_process() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let client = TcpStream::connect(to).unwrap();
         let (_server, peer) = listener.accept().unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
         let own = i32::try_from(std::process::id()).unwrap();
-        assert_eq!(process_of(peer, &[1, own]), Some(own));
-        assert_eq!(process_of(peer, &[]), None);
+        assert_eq!(process_of(peer, to, &[1, own]), Some(own));
+        assert_eq!(process_of(peer, to, &[]), None);
         let nobody = SocketAddr::new(peer.ip(), 1);
-        assert_eq!(process_of(nobody, &[own]), None);
+        assert_eq!(process_of(nobody, to, &[own]), None);
     }
 }

@@ -97,6 +97,7 @@ async fn an_operator_with_the_rights_of_the_chart_carries_out_a_takeover() {
         namespace: name.clone(),
         address: Block::pick(8080).unwrap().address(1),
         arguments: Vec::new(),
+        environment: Vec::new(),
     };
     let operator = Operator::start(&tier.run, &options).await.unwrap_or_else(|error| panic!("{error:#}"));
 

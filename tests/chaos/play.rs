@@ -1,0 +1,322 @@
+//! Runs one scenario in a lane: clients, takeover, fault at its moment, end, check.
+
+use crate::check;
+use crate::faults;
+use crate::lane::{LIMIT, Lane};
+use crate::scenario::{Fault, Scenario, Way};
+use anyhow::{Context as _, Result, bail, ensure};
+use lab::load::{BegunTakeover, Report, Running};
+use lab::operator::Operator;
+use lab::resources::{self, TakeoverStatus};
+use lab::wait::{Look, until};
+use mysql_takeover::controller::failpoint::Point;
+use nix::sys::signal::Signal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often a dead operator is started anew in one scenario, as a Deployment would.
+const RESTARTS: u32 = 5;
+/// How long servers get to be well again by themselves before a hand helps where one may.
+const BY_ITSELF: Duration = Duration::from_secs(8);
+
+/// What came of a scenario that came to its end.
+#[derive(Debug)]
+pub struct Measured {
+    /// How the takeover ended, in a word.
+    pub ended: String,
+    /// What clients recorded and servers hold.
+    pub report: Report,
+    /// Promises about writes that the report shows broken.
+    pub broken: Option<String>,
+    /// The longest time in which no client got an acknowledgement.
+    pub outage: Duration,
+    /// A server had to be opened, or its replication started, by hand.
+    pub by_hand: bool,
+}
+
+/// How a takeover ended.
+pub enum Ending {
+    /// The status says so.
+    Told(Box<TakeoverStatus>),
+    /// Its resource is gone and the claim released.
+    Gone,
+}
+
+/// A scenario under way.
+pub struct Play<'a> {
+    pub lane: &'a mut Lane,
+    pub scenario: Scenario,
+    pub name: String,
+    pub old: usize,
+    pub new: usize,
+    pub sibling: usize,
+    /// All operators of this scenario; the last one is the one that should be alive.
+    pub operators: Vec<Operator>,
+    restarts: u32,
+}
+
+/// Runs it. `seed` chooses what the scenario leaves open.
+pub async fn run(lane: &mut Lane, scenario: Scenario, seed: u64) -> Result<Measured> {
+    let order = if seed.is_multiple_of(4) { "FreezeFirst" } else { "RouteFirst" };
+    lane.apply_cluster(order).await?;
+    let old = lane.primary().await.context("before the scenario")?;
+    let step = if seed.is_multiple_of(2) { 1 } else { 2 };
+    let (new, sibling) = ((old + step) % 3, (old + 3 - step) % 3);
+    let name = format!("takeover-{seed}");
+    let mut play = Play { lane, scenario, name, old, new, sibling, operators: Vec::new(), restarts: 0 };
+    let result = play.run().await;
+    for operator in &play.operators {
+        operator.process().kill()?;
+    }
+    if let Err(error) = result {
+        let logs: Vec<_> = play.logs().iter().map(|path| lab::process::log_tail(path)).collect();
+        bail!("{error:#}\n{}", logs.join("\n--- next operator ---\n"));
+    }
+    play.lane.free_lease().await?;
+    result
+}
+
+impl Play<'_> {
+    async fn run(&mut self) -> Result<Measured> {
+        let point = self.scenario.point.to_string();
+        let action = match self.scenario.fault {
+            Fault::None => None,
+            Fault::KillOperator => Some("kill"),
+            _ => Some("stop"),
+        };
+        let wanted = action.map(|action| format!("{point}={action}")).unwrap_or_default();
+        let failpoints = match self.scenario.way {
+            Way::Forward => wanted.clone(),
+            Way::Back => format!("Freeze:before=stop,{wanted}"),
+            Way::Adopted => "RecordIntent:after=kill".to_owned(),
+        };
+        let first = self.lane.launch(&failpoints)?;
+        first.wait_until_ready().await?;
+        self.operators.push(first);
+        self.lane.wait_until_ready().await?;
+        let running = self.lane.clients().await?;
+        let begun = running.begin_takeover(&self.lane.name(self.old), &self.lane.name(self.new))?;
+        self.lane.apply(&self.name, self.new).await?;
+        match self.scenario.way {
+            Way::Forward => {}
+            Way::Back => self.make_open_fail(&running).await?,
+            Way::Adopted => {
+                self.at_point("RecordIntent:after", "kill").await?;
+                self.lane.free_lease().await?;
+                let second = self.lane.launch(&wanted)?;
+                self.operators.push(second);
+            }
+        }
+        if let Some(action) = action {
+            self.at_point(&point, action).await?;
+        }
+        let ending = faults::strike(self).await?;
+        let ending = match ending {
+            Some(ending) => ending,
+            None => self.ended().await?,
+        };
+        self.finish(running, begun, &ending).await
+    }
+
+    /// The new primary stops applying while the operator stands before the freeze, and lacks something then.
+    async fn make_open_fail(&mut self, running: &Running) -> Result<()> {
+        self.at_point("Freeze:before", "stop").await?;
+        self.lane.server(self.new).execute(&["STOP REPLICA SQL_THREAD"]).await?;
+        running.wait_for_acknowledgements(10).await?;
+        self.go_on()
+    }
+
+    /// The operator that should be alive.
+    pub fn operator(&self) -> Result<&Operator> {
+        self.operators.last().context("there is no operator")
+    }
+
+    /// The operator that stands still goes on.
+    pub fn go_on(&self) -> Result<()> {
+        self.operator()?.process().signal(Signal::SIGCONT)
+    }
+
+    /// Another operator.
+    pub fn another(&mut self) -> Result<()> {
+        let next = self.lane.launch("")?;
+        self.operators.push(next);
+        Ok(())
+    }
+
+    /// Waits until the operator has met the failpoint.
+    async fn at_point(&self, point: &str, action: &str) -> Result<()> {
+        let process = self.operator()?.process();
+        let line = format!("failpoint {point}: ");
+        let (takeovers, name) = (self.lane.takeovers(), self.name.clone());
+        self.lane
+            .until(&format!("the operator to meet {point}"), async || {
+                let met = std::fs::read_to_string(process.log())?.contains(&line);
+                let there = match action {
+                    "kill" => !process.is_running(),
+                    _ => is_stopped(process.pid()),
+                };
+                if !met {
+                    process.ensure_running()?;
+                    let status: TakeoverStatus = match takeovers.get_opt(&name).await? {
+                        Some(takeover) => resources::status(&takeover)?,
+                        None => TakeoverStatus::default(),
+                    };
+                    ensure!(!status.is_finished(), "the takeover ended before: {:?}", status.succeeded());
+                }
+                Ok(if met && there { Look::Ready(()) } else { Look::NotYet("not met".to_owned()) })
+            })
+            .await
+    }
+
+    /// Starts another operator where the present one has ended, as a Deployment would.
+    async fn keep_one_running(&mut self) -> Result<()> {
+        if self.operator()?.process().is_running() {
+            return Ok(());
+        }
+        self.restarts += 1;
+        ensure!(self.restarts <= RESTARTS, "operators end again and again");
+        // It is dead: nobody has to wait until its Lease runs out.
+        let _ = self.lane.free_lease().await;
+        self.another()
+    }
+
+    /// Waits until the takeover has ended.
+    pub async fn ended(&mut self) -> Result<Ending> {
+        let deleted = matches!(self.scenario.fault, Fault::Delete | Fault::DeleteByForce);
+        let begin = std::time::Instant::now();
+        let mut last = String::new();
+        while begin.elapsed() < LIMIT {
+            self.keep_one_running().await?;
+            match self.look_at_end(deleted).await {
+                Ok(Look::Ready(ending)) => return Ok(ending),
+                Ok(Look::NotYet(why)) => last = why,
+                Err(error) => last = format!("{error:#}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("the takeover did not end within {LIMIT:?}: {last}")
+    }
+
+    async fn look_at_end(&self, deleted: bool) -> Result<Look<Ending>> {
+        let Some(takeover) = self.lane.takeovers().get_opt(&self.name).await? else {
+            ensure!(deleted, "the takeover is gone");
+            let active = self.lane.cluster_status().await?["activeTakeover"].clone();
+            return Ok(match active.is_null() {
+                true => Look::Ready(Ending::Gone),
+                false => Look::NotYet("its claim is still there".to_owned()),
+            });
+        };
+        let status: TakeoverStatus = resources::status(&takeover)?;
+        Ok(match (status.is_finished(), deleted) {
+            (true, false) => Look::Ready(Ending::Told(Box::new(status))),
+            (true, true) => Look::NotYet("it ended, and is still there".to_owned()),
+            (false, _) => Look::NotYet(format!("{:?}", status.succeeded())),
+        })
+    }
+
+    async fn finish(
+        &mut self,
+        mut running: Running,
+        begun: BegunTakeover,
+        ending: &Ending,
+    ) -> Result<Measured> {
+        if self.scenario.way == Way::Back {
+            self.lane.server(self.new).execute(&["START REPLICA SQL_THREAD"]).await?;
+        }
+        let by_hand = self.mend().await?;
+        running.wait_for_acknowledgements(12).await.context("after the takeover")?;
+        running.end_takeover(begun);
+        self.keep_one_running().await?;
+        self.lane.wait_until_ready().await?;
+        check::members(self).await?;
+        check::claim_is_free(self).await?;
+        let ended = check::ending(self, ending).await?;
+        check::no_secret_is_told(self).await?;
+        let report = running.finish().await?;
+        let broken = report.verify().err().map(|error| format!("{error:#}"));
+        if matches!(ending, Ending::Told(_)) {
+            self.lane.takeovers().delete(&self.name, &kube::api::DeleteParams::default()).await?;
+        }
+        let outage = longest_gap(&report);
+        Ok(Measured { ended, report, broken, outage, by_hand })
+    }
+
+    /// Where servers died: waits until everything is well, and else does what the documentation asks of people.
+    async fn mend(&mut self) -> Result<bool> {
+        let Fault::KillServer(_) = self.scenario.fault else { return Ok(false) };
+        let clusters = self.lane.clusters();
+        let ready =
+            resources::wait_for_condition(&clusters, crate::lane::CLUSTER, "TakeoverReady", BY_ITSELF).await;
+        if ready.is_ok() && self.lane.primary().await.is_ok() {
+            return Ok(false);
+        }
+        if self.lane.writable().await?.is_empty() {
+            ensure!(self.scenario.fault.may_need_a_hand(), "no server accepts writes, and no primary died");
+            self.open_by_hand().await?;
+        }
+        let primary = self.lane.primary().await?;
+        for number in (0..3).filter(|number| *number != primary) {
+            self.lane.server(number).execute(&["START REPLICA"]).await?;
+        }
+        Ok(true)
+    }
+
+    /// Opens what the cluster's status calls the primary, if no other server holds more.
+    async fn open_by_hand(&self) -> Result<()> {
+        let status = self.lane.cluster_status().await?;
+        let name = status["primary"].as_str().context("the status names no primary")?;
+        let number = (0..3)
+            .find(|number| self.lane.name(*number) == name)
+            .context("an unknown primary in the status")?;
+        let server = self.lane.server(number);
+        for other in (0..3).filter(|other| *other != number) {
+            let set = self.lane.server(other).executed_gtid().await?;
+            let more =
+                server.value(&format!("SELECT GTID_SUBTRACT('{set}', @@global.gtid_executed)")).await?;
+            ensure!(
+                more.is_empty(),
+                "{} holds {more}, which the primary {name} lacks",
+                self.lane.name(other)
+            );
+        }
+        server.execute(&["SET GLOBAL read_only = OFF"]).await
+    }
+
+    /// The logs of all operators of this scenario.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        self.operators.iter().map(|operator| operator.process().log().to_owned()).collect()
+    }
+
+    /// Waits until an operator that lost its place has ended.
+    pub async fn gone(&self, operator: &Operator) -> Result<()> {
+        until("the operator that lost the Lease to end", LIMIT, Duration::from_millis(20), async || {
+            Ok(if operator.process().is_running() {
+                Look::NotYet("it runs".to_owned())
+            } else {
+                Look::Ready(())
+            })
+        })
+        .await
+    }
+}
+
+/// Whether a process stands still.
+fn is_stopped(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+}
+
+/// The longest time between two acknowledgements of any clients.
+fn longest_gap(report: &Report) -> Duration {
+    let acknowledged: Vec<_> =
+        report.attempts.iter().filter(|attempt| attempt.is_acknowledged()).map(|a| a.finished).collect();
+    acknowledged.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+}
+
+/// Every point has its way, or a reason why it has none.
+pub fn covered_by(scenario: &Scenario) -> Option<Point> {
+    match scenario.fault {
+        Fault::KillOperator | Fault::StopOperator => Some(scenario.point),
+        _ => None,
+    }
+}
