@@ -45,6 +45,8 @@ pub async fn strike(play: &mut Play<'_>) -> Result<Option<Ending>> {
         }
         Fault::RotateOperator => {
             let account = rotate(play.lane, &play.lane.accounts.operator.user.clone()).await?;
+            // Where it is not known yet, the operator would be locked out.
+            play.lane.topology.wait_for_replicas(play.old).await?;
             write_secret(&play.lane.namespace, "operator", &account).await?;
             play.lane.accounts.operator = account;
         }
@@ -97,6 +99,8 @@ fn number(play: &Play<'_>, role: Role) -> usize {
 async fn rival(play: &mut Play<'_>) -> Result<Ending> {
     play.lane.free_lease().await?;
     play.another()?;
+    // The first would take it again, if it went on before.
+    play.lane.until_leads(play.operator()?).await?;
     let ending = play.ended().await?;
     let first = play.operators.len().checked_sub(2).context("two operators")?;
     play.operators[first].process().signal(nix::sys::signal::Signal::SIGCONT)?;
@@ -138,7 +142,6 @@ async fn rotate(lane: &mut Lane, user: &str) -> Result<Account> {
     let primary = lane.primary().await?;
     let statement = format!("ALTER USER '{user}'@'%' IDENTIFIED BY '{}'", account.password);
     lane.server(primary).execute(&[statement]).await?;
-    lane.topology.wait_for_replicas(primary).await?;
     lane.secrets.push(account.password.clone());
     Ok(account)
 }

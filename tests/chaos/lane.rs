@@ -241,6 +241,22 @@ impl Lane {
         }
     }
 
+    /// Waits until the Lease is held by this operator.
+    pub async fn until_leads(&self, operator: &Operator) -> Result<()> {
+        let (leases, name) = (self.leases(), operator.process().name());
+        self.until(&format!("{name} to lead"), async || {
+            operator.process().ensure_running()?;
+            let lease = leases.get_opt(LEASE).await?;
+            let holder = lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
+            Ok(if holder.starts_with(&format!("{name}_")) {
+                Look::Ready(())
+            } else {
+                Look::NotYet(format!("{holder:?} does"))
+            })
+        })
+        .await
+    }
+
     /// Gives the Lease to somebody who does not exist.
     pub async fn steal_lease(&self) -> Result<()> {
         let patch = json!({"spec": {"holderIdentity": "thief"}});
@@ -272,7 +288,7 @@ impl Lane {
         let servers: Vec<_> = self.topology.servers.iter().map(lab::load::Server::from).collect();
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
         let kind = |kind, count| Clients {
-            think_time: Duration::from_millis(20),
+            think_time: Duration::from_millis(40),
             retry_delay: Duration::from_millis(4),
             ..Clients::new(kind, count, addresses.clone())
         };

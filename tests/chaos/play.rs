@@ -148,6 +148,7 @@ impl Play<'_> {
         let process = self.operator()?.process();
         let line = format!("failpoint {point}: ");
         let (takeovers, name) = (self.lane.takeovers(), self.name.clone());
+        let mut over_since: Option<std::time::Instant> = None;
         self.lane
             .until(&format!("the operator to meet {point}"), async || {
                 let met = std::fs::read_to_string(process.log())?.contains(&line);
@@ -161,7 +162,11 @@ impl Play<'_> {
                         Some(takeover) => resources::status(&takeover)?,
                         None => TakeoverStatus::default(),
                     };
-                    ensure!(!status.is_finished(), "the takeover ended before: {:?}", status.succeeded());
+                    // The last points come right after the end.
+                    if status.is_finished() {
+                        let over = over_since.get_or_insert_with(std::time::Instant::now);
+                        ensure!(over.elapsed() < BY_ITSELF, "never met; {:?}", status.succeeded());
+                    }
                 }
                 Ok(if met && there { Look::Ready(()) } else { Look::NotYet("not met".to_owned()) })
             })
@@ -223,7 +228,7 @@ impl Play<'_> {
         if self.scenario.way == Way::Back {
             self.lane.server(self.new).execute(&["START REPLICA SQL_THREAD"]).await?;
         }
-        let by_hand = self.mend().await?;
+        let by_hand = self.mend(ending).await?;
         running.wait_for_acknowledgements(12).await.context("after the takeover")?;
         running.end_takeover(begun);
         self.keep_one_running().await?;
@@ -242,7 +247,7 @@ impl Play<'_> {
     }
 
     /// Where servers died: waits until everything is well, and else does what the documentation asks of people.
-    async fn mend(&mut self) -> Result<bool> {
+    async fn mend(&mut self, ending: &Ending) -> Result<bool> {
         let Fault::KillServer(_) = self.scenario.fault else { return Ok(false) };
         let clusters = self.lane.clusters();
         let ready =
@@ -252,7 +257,7 @@ impl Play<'_> {
         }
         if self.lane.writable().await?.is_empty() {
             ensure!(self.scenario.fault.may_need_a_hand(), "no server accepts writes, and no primary died");
-            self.open_by_hand().await?;
+            self.open_by_hand(ending).await?;
         }
         let primary = self.lane.primary().await?;
         for number in (0..3).filter(|number| *number != primary) {
@@ -261,13 +266,14 @@ impl Play<'_> {
         Ok(true)
     }
 
-    /// Opens what the cluster's status calls the primary, if no other server holds more.
-    async fn open_by_hand(&self) -> Result<()> {
-        let status = self.lane.cluster_status().await?;
-        let name = status["primary"].as_str().context("the status names no primary")?;
-        let number = (0..3)
-            .find(|number| self.lane.name(*number) == name)
-            .context("an unknown primary in the status")?;
+    /// Opens what the takeover's end says is the primary, if no other server holds more.
+    async fn open_by_hand(&self, ending: &Ending) -> Result<()> {
+        let number = match ending {
+            Ending::Told(status) if status.verify().is_ok() => self.new,
+            Ending::Told(_) => self.old,
+            Ending::Gone => bail!("no end that tells who is the primary"),
+        };
+        let name = self.lane.name(number);
         let server = self.lane.server(number);
         for other in (0..3).filter(|other| *other != number) {
             let set = self.lane.server(other).executed_gtid().await?;

@@ -14,7 +14,7 @@ use std::time::Instant;
 use tokio::sync::RwLock;
 
 /// Topologies at a time: most of a scenario is waiting, but more would starve each other's replicas on two cores.
-const LANES: usize = 3;
+const LANES: usize = 2;
 
 /// What the lanes share.
 struct Work {

@@ -18,13 +18,7 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(1);
 impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Takes hold of both servers again and reads everything afresh.
     pub(super) async fn look_again(&mut self) -> Result<(), Stop> {
-        // An API that does not answer must not keep the servers from being put right: what was read before will do.
-        match Access::read(self.context, &self.claim.cluster).await {
-            Ok(access) => self.access = access,
-            Err(error) => {
-                tracing::warn!(%error, "Pods and Secrets not read afresh; going on with what was read before");
-            }
-        }
+        self.refresh_access().await;
         self.take_hold_again().await?;
         self.situation.settle();
         let Some(intent) = self.claim.intent() else { return Err(Stop::Superseded) };
@@ -32,6 +26,17 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         self.situation.routed = self.router().observe(&old, &new).await.unwrap_or(Routed::Unknown);
         self.situation.verified = false;
         Ok(())
+    }
+
+    /// Reads Pods and Secrets afresh. An API that does not answer must not keep the servers from being put right: what was
+    /// read before will do.
+    pub(super) async fn refresh_access(&mut self) {
+        match Access::read(self.context, &self.claim.cluster).await {
+            Ok(access) => self.access = access,
+            Err(error) => {
+                tracing::warn!(%error, "Pods and Secrets not read afresh; going on with what was read before");
+            }
+        }
     }
 
     /// Takes hold of one server again: every earlier session of ours there is ended and seen gone, so that whatever it

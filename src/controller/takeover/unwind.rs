@@ -57,6 +57,8 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             Err(error) => {
                 tracing::warn!(%error, "routing not back yet");
                 tokio::time::sleep(Duration::from_millis(200)).await;
+                // A Pod that was made anew is another one: what was read before would be refused for ever.
+                self.refresh_access().await;
             }
         }
         Ok(())
