@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const FELT_WITHIN: Duration = Duration::from_secs(2);
 /// How long it lasts from then on.
 const LASTS: Duration = Duration::from_secs(1);
+/// A silent network lasts longer than the operator waits for an answer, or it would be a late answer only.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Does it, and lets the operator go on. The ending, where it was already waited for.
 pub async fn strike(play: &mut Play<'_>) -> Result<Option<Ending>> {
@@ -131,8 +133,10 @@ async fn disturb(play: &mut Play<'_>, link: Link, mode: Mode) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // The length of the fault, not a wait for something.
-    tokio::time::sleep(LASTS).await;
+    tokio::time::sleep(if mode == Mode::Blackhole { SILENCE } else { LASTS }).await;
+    let felt = edge.affected() > 0;
     edge.set(Mode::Pass);
+    play.felt = felt;
     Ok(())
 }
 

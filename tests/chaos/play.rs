@@ -30,6 +30,8 @@ pub struct Measured {
     pub broken: Option<String>,
     /// The longest time in which no client got an acknowledgement.
     pub outage: Duration,
+    /// The fault met something.
+    pub felt: bool,
     /// A server had to be opened, or its replication started, by hand.
     pub by_hand: bool,
 }
@@ -52,6 +54,8 @@ pub struct Play<'a> {
     pub sibling: usize,
     /// All operators of this scenario; the last one is the one that should be alive.
     pub operators: Vec<Operator>,
+    /// The fault met something; a network that is disturbed while nobody uses it proves nothing.
+    pub felt: bool,
     restarts: u32,
 }
 
@@ -63,7 +67,8 @@ pub async fn run(lane: &mut Lane, scenario: Scenario, seed: u64) -> Result<Measu
     let step = if seed.is_multiple_of(2) { 1 } else { 2 };
     let (new, sibling) = ((old + step) % 3, (old + 3 - step) % 3);
     let name = format!("takeover-{seed}");
-    let mut play = Play { lane, scenario, name, old, new, sibling, operators: Vec::new(), restarts: 0 };
+    let mut play =
+        Play { lane, scenario, name, old, new, sibling, operators: Vec::new(), felt: true, restarts: 0 };
     let result = play.run().await;
     for operator in &play.operators {
         operator.process().kill()?;
@@ -243,7 +248,7 @@ impl Play<'_> {
             self.lane.takeovers().delete(&self.name, &kube::api::DeleteParams::default()).await?;
         }
         let outage = longest_gap(&report);
-        Ok(Measured { ended, report, broken, outage, by_hand })
+        Ok(Measured { ended, report, broken, outage, by_hand, felt: self.felt })
     }
 
     /// Where servers died: waits until everything is well, and else does what the documentation asks of people.

@@ -84,11 +84,12 @@ async fn in_lane(tier: &'static SmallTier, program: &Path, work: Arc<Work>) -> R
         };
         match &result {
             Ok(measured) => println!(
-                "{}{scenario} (seed {seed}): {}, outage {:.0} ms{}, {:.1} s",
+                "{}{scenario} (seed {seed}): {}, outage {:.0} ms{}{}, {:.1} s",
                 measured.broken.as_ref().map_or_else(String::new, |what| format!("BROKEN ({what}) ")),
                 measured.ended,
                 measured.outage.as_secs_f64() * 1e3,
                 if measured.by_hand { ", mended by hand" } else { "" },
+                if measured.felt { "" } else { ", not felt" },
                 begin.elapsed().as_secs_f64(),
             ),
             Err(error) => println!("FAILED {scenario} (seed {seed}): {error:#}"),
