@@ -75,7 +75,7 @@ impl Lane {
             started: 0,
             _proxies: Vec::new(),
         };
-        lane.start_proxies().await?;
+        lane.start_proxies()?;
         lane.put_proxies_between().await?;
         write_secret(&lane.namespace, "operator", &lane.accounts.operator).await?;
         write_secret(&lane.namespace, "replication", &lane.accounts.replication).await?;
@@ -83,7 +83,7 @@ impl Lane {
         Ok(lane)
     }
 
-    async fn start_proxies(&mut self) -> Result<()> {
+    fn start_proxies(&mut self) -> Result<()> {
         for number in 0..self.topology.servers.len() {
             let (operator, replicas) = (&self.to_server[number], &self.from_replicas[number]);
             let server = self.server(number);
@@ -98,7 +98,7 @@ impl Lane {
             };
             let to = SocketAddr::new(server.address(), server.port());
             let edges = vec![operator.clone(), replicas.clone()];
-            self._proxies.push(Proxy::start_for(listen, to, edges, Arc::new(classify)).await?);
+            self._proxies.push(Proxy::start_for(listen, to, edges, Arc::new(classify))?);
         }
         let admin = self.tier.control_plane.admin_kubeconfig();
         let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(admin)?)?;
@@ -106,7 +106,7 @@ impl Lane {
         let server = cluster["server"].as_str().context("a server in the kubeconfig")?;
         let to: SocketAddr = server.trim_start_matches("https://").parse().context("address of the API")?;
         let listen = SocketAddr::new(Block::pick(to.port())?.address(1), to.port());
-        self._proxies.push(Proxy::start(listen, to, self.to_api.clone()).await?);
+        self._proxies.push(Proxy::start(listen, to, self.to_api.clone())?);
         cluster["server"] = format!("https://{listen}").into();
         // The certificate is not for the proxy's address.
         cluster["tls-server-name"] = "localhost".into();

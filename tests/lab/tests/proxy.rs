@@ -35,7 +35,7 @@ impl Fixture {
             }
         });
         let edge = Edge::new("client to server");
-        let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], 0)), to, edge.clone()).await.unwrap();
+        let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], 0)), to, edge.clone()).unwrap();
         Self { edge, proxy, received }
     }
 

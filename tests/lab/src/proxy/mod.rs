@@ -99,14 +99,14 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on `listen` for clients of one edge and forwards to `to`.
-    pub async fn start(listen: SocketAddr, to: SocketAddr, edge: Edge) -> Result<Self> {
+    /// Listens on `listen` for clients of one edge and forwards to `to`. Inside an async runtime only.
+    pub fn start(listen: SocketAddr, to: SocketAddr, edge: Edge) -> Result<Self> {
         let only = edge.clone();
-        Self::start_for(listen, to, vec![edge], Arc::new(move |_| only.clone())).await
+        Self::start_for(listen, to, vec![edge], Arc::new(move |_| only.clone()))
     }
 
     /// The same for clients of several edges. `edges` are all that `classify` may return.
-    pub async fn start_for(
+    pub fn start_for(
         listen: SocketAddr,
         to: SocketAddr,
         edges: Vec<Edge>,
