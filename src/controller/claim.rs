@@ -81,10 +81,13 @@ impl Claim {
                 return Change::Superseded;
             }
             match &status.active_takeover {
-                Some(active) if active.uid != uid => return Change::Superseded,
                 // Our own earlier write, whose answer was lost.
-                Some(active) if active.holder == context.holder => return Change::Unneeded,
-                Some(_) | None => {}
+                Some(active) if active.uid == uid && active.holder == context.holder => {
+                    return Change::Unneeded;
+                }
+                // Another takeover, or this one in the hands of another instance: a new claim would wipe out its journal.
+                Some(_) => return Change::Superseded,
+                None => {}
             }
             status.takeover_epoch += 1;
             status.active_takeover = Some(ActiveTakeover {

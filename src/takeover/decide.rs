@@ -40,7 +40,8 @@ pub enum Undo {
 
 impl Undo {
     /// Every kind, in order.
-    pub const ALL: [Self; 5] = [Self::SettleNew, Self::ShutNew, Self::ThawOld, Self::RouteBack, Self::LookBack];
+    pub const ALL: [Self; 5] =
+        [Self::SettleNew, Self::ShutNew, Self::ThawOld, Self::RouteBack, Self::LookBack];
 }
 
 /// What to do next for a takeover whose intent is recorded. `past_deadline` tells whether the intent's deadline has passed.

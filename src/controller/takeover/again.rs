@@ -97,7 +97,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Where the API does not answer, the Lease will do: while it is ours, nobody else acts. Without both, nothing is done
     /// until one of them can be read.
     async fn confirm_claim(&mut self) -> Result<(), Stop> {
-        let error = match timeout(CONFIRM_LIMIT, self.claim.record(self.context, |_| {})).await {
+        let error = match timeout(CONFIRM_LIMIT, self.claim.refresh(self.context)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(ClaimError::Superseded)) => return Err(Stop::Superseded),
             Ok(Err(ClaimError::Api(error))) => Error::Api(error),
