@@ -1,7 +1,8 @@
 //! From the compact state to the values that the real `decide` takes, so that it is our code that is checked and not a copy.
 
+use crate::parties::{Pair, Side};
 use crate::sets::{NEW_UUID, OLD_UUID, Transactions};
-use crate::world::{Mode, Operator, Pair, Route, Rules, Seen, Side, Way};
+use crate::world::{Mode, Operator, Route, Rules, Seen, Way};
 use mysql_takeover::api::Timestamp;
 use mysql_takeover::api::common::{DemotedPrimary, LongTransactionPolicy, ReplicaPolicy, RoutingOrder};
 use mysql_takeover::api::journal::{
@@ -54,6 +55,13 @@ impl Bridge {
         self.situation(operator).opened(&self.intent) == Opened::Yes
     }
 
+    /// Whether the operator has seen the new primary open by now, after the real `remember_open`.
+    pub fn remembers_open(&self, operator: &Operator) -> bool {
+        let mut situation = self.situation(operator);
+        situation.remember_open(&self.intent);
+        situation.seen_open
+    }
+
     /// Whether a packet 2 may still be on its way, after the real `settle`.
     pub fn settled(&self, operator: &Operator) -> bool {
         let mut situation = self.situation(operator);
@@ -75,6 +83,7 @@ impl Bridge {
             frozen: operator.frozen.and_then(|set| self.sets.get(set.place()).cloned()),
             disconnected: operator.disconnected,
             recorded_open: operator.recorded_open,
+            seen_open: operator.seen_open,
             reattached: operator.reattached,
             verified: operator.verified,
             failure: operator.failed.then(failed),

@@ -5,10 +5,13 @@
 //! must hold, `mistake` for the mistakes that the checker must find when they are planted.
 
 pub mod bridge;
+mod hold;
 pub mod mistake;
 pub mod operator;
+pub mod parties;
 pub mod protocol;
 mod recovery;
+pub mod scenario;
 pub mod sets;
 mod steps;
 pub mod world;

@@ -1,53 +1,86 @@
-//! temporary
-use model::protocol::Protocol;
-use model::world::{Budget, Rules};
-use stateright::{Checker, Model};
-fn main() {
-    let args: Vec<u8> = std::env::args().skip(1).map(|a| a.parse().unwrap_or(0)).collect();
-    let g = |i: usize| args.get(i).copied().unwrap_or(0);
-    let budget = Budget {
-        operator_crashes: g(0),
-        server_crashes: g(1),
-        partitions: g(2),
-        lost_answers: g(3),
-        adoptions: g(4),
-        cancels: g(5),
-        deadlines: g(6),
-        retries: g(7),
-    };
-    let mistake = g(9).checked_sub(1).and_then(|i| model::mistake::Mistake::ALL.get(usize::from(i)).copied());
-    let rules = Rules {
-        mistake,
-        freeze_first: g(10) > 0,
-        unmarked: g(11) > 0,
-        sibling_lags: g(12) > 0,
-        writes: g(8),
-        budget,
-    };
-    let started = std::time::Instant::now();
-    let checker = Protocol::new(rules)
-        .checker()
-        .threads(1)
-        .timeout(std::time::Duration::from_secs(240))
-        .spawn_bfs()
-        .join();
-    println!(
-        "{rules:?}\nunique {} depth {} in {:?}",
-        checker.unique_state_count(),
-        checker.max_depth(),
-        started.elapsed()
-    );
-    let found = checker.discoveries();
-    let names: Vec<_> =
-        checker.model().properties().iter().filter(|p| !found.contains_key(p.name)).map(|p| p.name).collect();
-    println!("not discovered: {names:?}");
-    for (name, path) in found {
-        if model::mistake::Promise::ALL.iter().any(|p| p.name() == name) {
-            println!(
-                "BROKEN {name}: {:#?}",
-                path.clone().into_actions().iter().map(|a| format!("{a:?}")).collect::<Vec<_>>()
-            );
-            println!("{:?}", path.last_state());
+//! Checks the large model, or the small one, and every planted mistake; says what was found.
+
+use clap::Parser;
+use model::mistake::Mistake;
+use model::scenario::{Verdict, check, large, planted, small};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Checks the takeover protocol in every order of events.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Check the small model only.
+    #[arg(long)]
+    small: bool,
+    /// Threads to check with.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// File for the figures, as JSON.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (mut states, mut depth, mut good) = (0, 0, true);
+    let mut shown: BTreeMap<&'static str, bool> = BTreeMap::new();
+    for scenario in if arguments.small { small() } else { large() } {
+        let started = Instant::now();
+        let verdict = check(&scenario, arguments.threads, None);
+        println!(
+            "{}: {} states, depth {}, {:.1} s",
+            scenario.name,
+            verdict.states,
+            verdict.depth,
+            started.elapsed().as_secs_f64()
+        );
+        states += verdict.states;
+        depth = depth.max(verdict.depth);
+        good &= verdict.broken.is_empty();
+        tell(&verdict);
+        for (name, seen) in verdict.shown {
+            *shown.entry(name).or_default() |= seen;
         }
     }
+    for (name, seen) in &shown {
+        println!("reached {name}: {}", if *seen { "yes" } else { "NO" });
+        good &= seen;
+    }
+    let caught = Mistake::ALL.into_iter().filter(|mistake| catches(*mistake, arguments.threads)).count();
+    println!("{states} states, depth {depth}, {caught} of {} mistakes caught", Mistake::ALL.len());
+    good &= caught == Mistake::ALL.len();
+    if let Some(output) = arguments.output {
+        let figures = serde_json::json!({
+            "states": states,
+            "maximumDepth": depth,
+            "mistakes": { "planted": Mistake::ALL.len(), "caught": caught },
+        });
+        if let Err(error) = std::fs::write(&output, format!("{figures}\n")) {
+            eprintln!("{} cannot be written: {error}", output.display());
+            good = false;
+        }
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tell(verdict: &Verdict) {
+    for (promise, way) in &verdict.broken {
+        println!("  BROKEN {}:", promise.name());
+        for event in way {
+            println!("    {event:?}");
+        }
+    }
+}
+
+fn catches(mistake: Mistake, threads: usize) -> bool {
+    let (scenario, promise) = planted(mistake);
+    let verdict = check(&scenario, threads, Some(promise));
+    let way = verdict.broken.iter().find(|(broken, _)| *broken == promise).map(|(_, way)| way.len());
+    match way {
+        Some(events) => println!("{mistake:?} breaks {} after {events} events", promise.name()),
+        None => println!("{mistake:?} is NOT caught: {} holds", promise.name()),
+    }
+    way.is_some()
 }

@@ -54,11 +54,15 @@ pub enum Mistake {
     TrustJournal,
     /// Takes hold of a server and does not ask afterwards whether the claim is still its own.
     TrustHold,
+    /// Forgets that it saw the new primary open where that could not be recorded.
+    ForgetOpen,
+    /// Takes the answer to the thaw, and no later look, for the state in which it leaves the old primary.
+    TrustThaw,
 }
 
 impl Mistake {
     /// Every mistake.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::PromoteBeforeFreeze,
         Self::IgnoreConflict,
         Self::ActUnderOldEpoch,
@@ -70,5 +74,7 @@ impl Mistake {
         Self::FreezeBeforeIntent,
         Self::TrustJournal,
         Self::TrustHold,
+        Self::ForgetOpen,
+        Self::TrustThaw,
     ];
 }

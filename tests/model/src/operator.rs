@@ -2,10 +2,11 @@
 //! most one exchange with one server or with the API; whatever lies between two exchanges nobody else can see.
 
 use crate::bridge::Bridge;
+use crate::hold::Grasp;
 use crate::mistake::Mistake;
+use crate::parties::{Peer, Side, Who};
 use crate::world::{
-    At, Ending, Journal, Mode, Operator, Peer, Reply, Route, Rules, Seen, Server, Session, Side, Statement,
-    Store, Task, Way, Who, World,
+    At, Ending, Journal, Mode, Operator, Reply, Rules, Seen, Statement, Store, Task, Way, World,
 };
 
 /// What became of a write to the journal.
@@ -17,17 +18,6 @@ pub(crate) enum Commit {
     Superseded,
     /// No answer: written or not.
     Unknown,
-}
-
-/// What became of taking hold of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grasp {
-    /// The lock is held, and nothing else of ours is there.
-    Held,
-    /// It cannot be reached, or something of ours there does not end.
-    Lost,
-    /// A later epoch is at work.
-    Superseded,
 }
 
 /// One operator instance in the world, about to move.
@@ -178,105 +168,8 @@ impl<'a> Turn<'a> {
         true
     }
 
-    /// `look_again`, one server at a time; with the second one, routing is read, too.
-    fn look(&mut self, side: Side) -> bool {
-        self.regrasp(side);
-        if self.me().task == Task::Rest {
-            return true;
-        }
-        match side {
-            Side::Old => self.me().task = Task::Look(Side::New),
-            Side::New => {
-                let settled = self.bridge.settled(self.world.operators.of(self.who));
-                let reached = self.world.reaches(self.who, Peer::Api);
-                let route = if reached { self.world.store.route } else { Route::Unknown };
-                let me = self.me();
-                me.loose = !settled;
-                me.route = route;
-                me.verified = false;
-                me.task = Task::Decide;
-            }
-        }
-        true
-    }
-
-    /// Takes hold of one server again and reads it.
-    pub(crate) fn regrasp(&mut self, side: Side) -> bool {
-        let mut grasp = self.grasp(side);
-        // Holding the lock shows that no later epoch is at work here now. That none was here, and went, only the claim can tell.
-        if grasp == Grasp::Held
-            && !self.planted(Mistake::ActUnderOldEpoch)
-            && !self.planted(Mistake::TrustHold)
-        {
-            grasp = match self.still_mine() {
-                Commit::Done => Grasp::Held,
-                Commit::Superseded => Grasp::Superseded,
-                Commit::Unknown => Grasp::Lost,
-            };
-        }
-        match grasp {
-            Grasp::Superseded => {
-                self.stop();
-                return true;
-            }
-            Grasp::Held => {
-                if side == Side::New {
-                    self.me().loose = false;
-                }
-            }
-            Grasp::Lost => {
-                self.leave(side);
-                *self.me().hands.at_mut(side) = false;
-                *self.me().seen.at_mut(side) = Seen::Lost;
-            }
-        }
-        let me = self.me();
-        if side == Side::Old {
-            me.frozen = None;
-        }
-        me.task = Task::Decide;
-        true
-    }
-
-    /// `grasp`: connects, looks for sessions of ours, ends them, takes the lock, reads.
-    fn grasp(&mut self, side: Side) -> Grasp {
-        self.leave(side);
-        let who = self.who;
-        let epoch = self.me().epoch();
-        *self.me().hands.at_mut(side) = false;
-        *self.me().seen.at_mut(side) = Seen::Lost;
-        if !self.world.reaches(who, Peer::Server(side)) {
-            return Grasp::Lost;
-        }
-        let other = *self.world.servers.at(side).sessions.of(who.other());
-        let marked = !(self.rules.unmarked && who.other() == Who::First);
-        // Without attributes a session is found by the lock that it holds, or not at all.
-        let found = other.filter(|_| marked || !self.planted(Mistake::SkipLock));
-        let checks_epoch = !self.planted(Mistake::ActUnderOldEpoch);
-        if found.is_some_and(|session| marked && checks_epoch && session.epoch > epoch) {
-            return Grasp::Superseded;
-        }
-        let sessions = &mut self.world.servers.at_mut(side).sessions;
-        if self.rules.mistake == Some(Mistake::KeepEarlierSessions) {
-            if sessions.of(who).is_some() || found.is_some() {
-                return Grasp::Lost;
-            }
-        } else if found.is_some() {
-            *sessions.of_mut(who.other()) = None;
-        }
-        *sessions.of_mut(who) = Some(Session { epoch, at: At::Rest });
-        let trusts_journal = self.planted(Mistake::TrustJournal) && !self.me().recorded_open;
-        let Server { mode, executed, source, restarted, .. } = *self.world.servers.at(side);
-        let mode = if side == Side::New && trusts_journal { Mode::Shut } else { mode };
-        let me = self.me();
-        *me.hands.at_mut(side) = true;
-        *me.seen.at_mut(side) =
-            Seen::Known { mode, executed, has_source: source.is_some(), since_claim: !restarted };
-        Grasp::Held
-    }
-
     /// Reads whether the claim is held under this epoch still.
-    fn still_mine(&mut self) -> Commit {
+    pub(crate) fn still_mine(&mut self) -> Commit {
         let epoch = self.me().epoch();
         match self.world.store.claim {
             _ if !self.world.reaches(self.who, Peer::Api) => Commit::Unknown,
@@ -323,16 +216,6 @@ impl<'a> Turn<'a> {
             self.leave(side);
         }
         *self.me() = Operator::FRESH;
-    }
-
-    /// Drops its session on a server. What runs there goes on; a server that is cut off does not notice.
-    fn leave(&mut self, side: Side) {
-        let reached = self.world.reaches(self.who, Peer::Server(side));
-        let slot = self.world.servers.at_mut(side).sessions.of_mut(self.who);
-        let stays = slot.is_some_and(|session| matches!(session.at, At::Running(_)));
-        if reached && !stays {
-            *slot = None;
-        }
     }
 
     pub(crate) fn session_alive(&self, side: Side) -> bool {
@@ -398,13 +281,13 @@ impl<'a> Turn<'a> {
         let me = self.me();
         let sent = me.frozen;
         match (&mut me.seen, side, reply) {
-            (seen, Side::Old, Reply::Frozen(set)) => {
+            (seen, Side::Old, Reply::Frozen(told)) => {
                 if let Seen::Known { mode, executed, .. } = seen.at_mut(side) {
                     // The real driver takes the answer for it.
                     *mode = Mode::Shut;
-                    *executed = set;
+                    *executed = told;
                 }
-                me.frozen = Some(set);
+                me.frozen = Some(told);
             }
             (seen, _, Reply::Opened) => {
                 if let Seen::Known { mode, executed, .. } = seen.at_mut(side) {
@@ -414,7 +297,10 @@ impl<'a> Turn<'a> {
                     }
                 }
                 match side {
-                    Side::Old => me.frozen = None,
+                    Side::Old => {
+                        me.frozen = None;
+                        me.verified = false;
+                    }
                     Side::New => me.loose = false,
                 }
             }

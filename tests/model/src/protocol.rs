@@ -3,11 +3,10 @@
 use crate::bridge::Bridge;
 use crate::mistake::{Mistake, Promise};
 use crate::operator::Turn;
+use crate::parties::{Peer, Side, Site, Who};
 use crate::recovery::Recovery;
 use crate::sets::Transactions;
-use crate::world::{
-    At, Ending, Mode, Peer, Reply, Rules, Server, Side, Site, Statement, Task, Way, Who, World,
-};
+use crate::world::{At, Ending, Mode, Reply, Rules, Server, Statement, Task, Way, World};
 use mysql_takeover::takeover::{Decision, Step, Undo};
 use stateright::{Model, Property};
 
@@ -360,8 +359,8 @@ fn reached() -> Vec<Property<Protocol>> {
         "Reattach": Decision::Run(Step::Reattach),
         "Verify": Decision::Run(Step::Verify),
         "Finish": Decision::Run(Step::Finish),
-        "SettleNew": Decision::Undo(Undo::SettleNew),
         "ThawOld": Decision::Undo(Undo::ThawOld),
+        "LookBack": Decision::Undo(Undo::LookBack),
         "RouteBack": Decision::Undo(Undo::RouteBack),
         "TurnBack": Decision::TurnBack(_),
         "Hold": Decision::Hold(_),

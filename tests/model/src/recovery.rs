@@ -3,8 +3,9 @@
 //! one never moving again.
 
 use crate::operator::Turn;
+use crate::parties::{Side, Site, Who};
 use crate::protocol::{Event, Protocol, replicate, running};
-use crate::world::{Budget, Side, Site, Statement, Task, Who, World};
+use crate::world::{Budget, Statement, Task, World};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! Sets of transactions as bits, and the GTID sets that they stand for.
 
-use crate::world::Side;
+use crate::parties::Side;
 use mysql_takeover::topology::GtidSet;
 
 /// UUID of the old primary.
@@ -71,7 +71,10 @@ impl Transactions {
         for (side, uuid, first) in [(Side::Old, OLD_UUID, 11), (Side::New, NEW_UUID, 1)] {
             for number in 0..WIDTH {
                 if self.contains(Self::one(number, side)) {
-                    text.push_str(&format!(",{uuid}:{}", first + number));
+                    text.push(',');
+                    text.push_str(uuid);
+                    text.push(':');
+                    text.push_str(&(first + number).to_string());
                 }
             }
         }

@@ -2,13 +2,17 @@
 
 use crate::mistake::Mistake;
 use crate::operator::{Commit, Turn};
-use crate::world::{Ending, Mode, Peer, Route, Seen, Side, Statement, Task, Way};
+use crate::parties::{Peer, Side};
+use crate::world::{Ending, Mode, Route, Seen, Statement, Task, Way};
 use mysql_takeover::takeover::{Decision, Step, Undo};
 
 impl Turn<'_> {
     /// One round of `carry_on`.
     pub(crate) fn carry_on(&mut self) -> bool {
         let late = self.world.late;
+        if !self.planted(Mistake::ForgetOpen) {
+            self.me().seen_open = self.bridge.remembers_open(self.world.operators.of(self.who));
+        }
         let Some(decision) = self.bridge.decide(self.world.operators.of(self.who), late) else {
             self.stop();
             return true;
@@ -18,6 +22,12 @@ impl Turn<'_> {
             Decision::Undo(Undo::SettleNew) => self.regrasp(Side::New),
             Decision::Undo(Undo::ThawOld) => self.thaw_old(),
             Decision::Undo(Undo::RouteBack) => self.route_back(),
+            Decision::Undo(Undo::LookBack) => {
+                if self.planted(Mistake::TrustThaw) || self.regrasp(Side::Old) {
+                    self.me().verified = self.me().task == Task::Decide;
+                }
+                true
+            }
             Decision::TurnBack(_) => self.turn_back(),
             Decision::Hold(_) => self.hold(),
             Decision::RolledBack(_) => self.release(Ending::RolledBack),
@@ -97,22 +107,28 @@ impl Turn<'_> {
         self.send(Side::New, if skips { Statement::Open } else { Statement::OpenWhenApplied(set) })
     }
 
-    fn record_open(&mut self) {
+    /// False: a later epoch holds the claim, and this pass is over.
+    fn record_open(&mut self) -> bool {
         if self.me().recorded_open {
-            return;
+            return true;
         }
         let recorded = self.commit(|store| {
             if let Some(claim) = &mut store.claim {
                 claim.opened = true;
             }
         });
-        if recorded == Commit::Done {
-            self.me().recorded_open = true;
+        match recorded {
+            Commit::Done => self.me().recorded_open = true,
+            Commit::Unknown => {}
+            Commit::Superseded => self.stop(),
         }
+        recorded != Commit::Superseded
     }
 
     fn detach(&mut self) -> bool {
-        self.record_open();
+        if !self.record_open() {
+            return true;
+        }
         if !self.session_alive(Side::New) {
             self.me().task = Task::Regrasp(Side::New);
             return true;
@@ -126,7 +142,9 @@ impl Turn<'_> {
 
     /// The followers are told on sessions of their own; who holds more than the new primary is left alone.
     fn reattach(&mut self) -> bool {
-        self.record_open();
+        if !self.record_open() {
+            return true;
+        }
         if !self.world.reaches(self.who, Peer::Api) {
             self.me().task = Task::Look(Side::Old);
             return true;
@@ -149,7 +167,9 @@ impl Turn<'_> {
     }
 
     fn verify(&mut self) -> bool {
-        self.record_open();
+        if !self.record_open() {
+            return true;
+        }
         let mut open = [false, false];
         for (side, open) in Side::ALL.into_iter().zip(&mut open) {
             if !self.world.reaches(self.who, Peer::Server(side)) {

@@ -1,6 +1,7 @@
 //! The world in which the protocol is checked: small enough to be gone through whole, and comparable by value.
 
 use crate::mistake::Mistake;
+use crate::parties::{Pair, Peer, Side, Who};
 use crate::sets::Transactions;
 
 /// What a server lets its clients do. The operator's own words for it need not be hashable.
@@ -12,100 +13,6 @@ pub enum Mode {
     ReadOnly,
     /// `super_read_only`: nobody may write.
     Shut,
-}
-
-/// One of the three servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Site {
-    /// The primary that hands over.
-    Old,
-    /// The replica that takes over.
-    New,
-    /// The other replica.
-    Sibling,
-}
-
-/// A server of the two that a takeover changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The primary that hands over.
-    Old,
-    /// The replica that takes over.
-    New,
-}
-
-impl Side {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Old, Self::New];
-
-    /// The server.
-    pub fn site(self) -> Site {
-        match self {
-            Self::Old => Site::Old,
-            Self::New => Site::New,
-        }
-    }
-}
-
-/// One of the two operator instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
-    /// The one that usually begins.
-    First,
-    /// The one that usually adopts.
-    Second,
-}
-
-impl Who {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::First, Self::Second];
-
-    /// The other one.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::First => Self::Second,
-            Self::Second => Self::First,
-        }
-    }
-}
-
-/// Something for each of two keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Pair<T>(pub T, pub T);
-
-impl<T> Pair<T> {
-    /// That of a server.
-    pub fn at(&self, side: Side) -> &T {
-        match side {
-            Side::Old => &self.0,
-            Side::New => &self.1,
-        }
-    }
-
-    /// That of a server, to change.
-    pub fn at_mut(&mut self, side: Side) -> &mut T {
-        match side {
-            Side::Old => &mut self.0,
-            Side::New => &mut self.1,
-        }
-    }
-
-    /// That of an operator.
-    pub fn of(&self, who: Who) -> &T {
-        match who {
-            Who::First => &self.0,
-            Who::Second => &self.1,
-        }
-    }
-
-    /// That of an operator, to change.
-    pub fn of_mut(&mut self, who: Who) -> &mut T {
-        match who {
-            Who::First => &mut self.0,
-            Who::Second => &mut self.1,
-        }
-    }
 }
 
 /// A statement that changes who accepts writes. It outlives its sender.
@@ -272,6 +179,7 @@ pub enum Task {
 }
 
 /// An operator instance, and all that it remembers.
+#[allow(clippy::struct_excessive_bools, reason = "each is known, or not, for itself")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Operator {
     /// What it does next.
@@ -292,6 +200,8 @@ pub struct Operator {
     pub disconnected: bool,
     /// It knows that the journal says open.
     pub recorded_open: bool,
+    /// It saw the new primary open.
+    pub seen_open: bool,
     /// Everybody was told to follow.
     pub reattached: bool,
     /// Everything was looked at after that.
@@ -314,6 +224,7 @@ impl Operator {
         frozen: None,
         disconnected: false,
         recorded_open: false,
+        seen_open: false,
         reattached: false,
         verified: false,
         failed: false,
@@ -324,15 +235,6 @@ impl Operator {
     pub fn epoch(&self) -> u8 {
         self.journal.map_or(0, |journal| journal.epoch)
     }
-}
-
-/// What an operator can be cut off from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// A server.
-    Server(Side),
-    /// The Kubernetes API.
-    Api,
 }
 
 /// What may still go wrong. Finite, so that "when the faults have stopped" is a state like any other.

@@ -3,6 +3,7 @@
 use crate::table::{Target, Test};
 use anyhow::{Context as _, Result};
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -76,6 +77,8 @@ impl Cargo {
             .env("CARGO_TERM_COLOR", "never")
             // A mistake may leave something unused.
             .env_remove("RUSTFLAGS")
+            // The test and what it started end with it.
+            .process_group(0)
             .stdin(Stdio::null())
             .stderr(log.try_clone().context("the log, twice")?)
             .stdout(log);
@@ -86,7 +89,8 @@ impl Cargo {
                 break Some(status.success());
             }
             if began.elapsed() > limit {
-                child.kill().context("end cargo")?;
+                let group = format!("-{}", child.id());
+                Command::new("kill").args(["-KILL", "--", &group]).status().context("end cargo")?;
                 child.wait().context("wait for cargo")?;
                 break None;
             }

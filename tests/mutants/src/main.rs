@@ -42,11 +42,11 @@ fn main() -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let results = run::all(&repository(), &mutants)?;
-    if let Some(path) = &arguments.output {
-        let text = serde_json::to_string_pretty(&results)?;
-        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
-    }
+    let results = run::all(&repository(), &mutants, |results| {
+        let Some(path) = &arguments.output else { return Ok(()) };
+        let text = serde_json::to_string_pretty(results)?;
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
+    })?;
     run::print(&results);
     Ok(if results.caught == results.planted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -37,8 +37,8 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// Plants each mistake in a copy of the tree, and runs its test.
-pub fn all(repository: &Path, mutants: &[&Mutant]) -> Result<Results> {
+/// Plants each mistake in a copy of the tree, and runs its test. `save` gets what there is after each.
+pub fn all(repository: &Path, mutants: &[&Mutant], save: impl Fn(&Results) -> Result<()>) -> Result<Results> {
     let home = repository.join("target/mutants");
     let tree = Tree::copy(repository, home.join("tree"))?;
     let cargo = Cargo::new(tree.folder(), home.join("build"), home.join("last.log"));
@@ -53,7 +53,7 @@ pub fn all(repository: &Path, mutants: &[&Mutant]) -> Result<Results> {
         }
     }
 
-    let mut results = Results { planted: mutants.len(), caught: 0, mutants: Vec::new() };
+    let mut results = Results { planted: 0, caught: 0, mutants: Vec::new() };
     for (number, mutant) in mutants.iter().enumerate() {
         println!("mistake {}/{}: {}", number + 1, mutants.len(), mutant.name);
         let began = Instant::now();
@@ -68,6 +68,7 @@ pub fn all(repository: &Path, mutants: &[&Mutant]) -> Result<Results> {
         if let Some(why) = &why {
             println!("  not found: {why}");
         }
+        results.planted += 1;
         results.caught += usize::from(caught);
         results.mutants.push(Outcome {
             name: mutant.name,
@@ -77,6 +78,7 @@ pub fn all(repository: &Path, mutants: &[&Mutant]) -> Result<Results> {
             why,
             seconds: began.elapsed().as_secs_f64(),
         });
+        save(&results)?;
     }
     Ok(results)
 }
