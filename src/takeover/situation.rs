@@ -129,15 +129,16 @@ impl Situation {
         self.seen_open |= self.opened(intent) == Opened::Yes;
     }
 
-    /// Whether the new primary was opened.
+    /// Whether the new primary was opened. What was seen open stays so, though it boots read-only and shows no mark of it: from
+    /// there a takeover goes forward only.
     pub fn opened(&self, intent: &Intent) -> Opened {
         match (&self.new, self.packet) {
             (View::Known(view), packet) => {
                 // Where the old primary is gone, somebody may have opened this one by hand: that is not undone.
-                let booted = matches!(self.old, View::Known(_))
-                    && !self.recorded_open
-                    && booted_writable(view, intent);
-                match (booted, shows_open(view, intent), packet) {
+                let remembered = self.recorded_open || self.seen_open;
+                let booted =
+                    matches!(self.old, View::Known(_)) && !remembered && booted_writable(view, intent);
+                match (booted, remembered || shows_open(view, intent), packet) {
                     (false, true, _) => Opened::Yes,
                     (true, _, Packet::Loose) | (false, false, Packet::Loose) => Opened::NotYet,
                     (true, _, Packet::Settled) => Opened::BootedWritable,

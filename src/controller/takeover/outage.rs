@@ -88,14 +88,18 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     /// Packet 2: the new primary waits for the frozen set and opens itself in the same statement.
     pub(super) async fn open(&mut self, intent: &Intent) -> Effect {
         let wait = self.budget_left(intent);
-        let frozen = self.frozen_set();
+        // After a crash it may have to apply again what it held when it was opened.
+        let frozen = self.frozen_set().or_else(|| {
+            let opened = self.claim.active().and_then(|active| active.opened.as_ref())?;
+            opened.frozen_gtid_set.as_ref()?.parse().ok()
+        });
         let name = &intent.plan.new_primary.name;
         let Some(hand) = self.new.as_mut() else {
             return Effect::Lost(Side::New, "no session".to_owned());
         };
         let started = Instant::now();
         let Some(set) = frozen else {
-            // Opened before, and booted read-only since: it holds everything already.
+            // Opened before, and booted read-only since: it held everything then, and no more is known.
             return match hand.work.set_read_only(ReadOnly::Off, FREEZE_WAIT).await {
                 Ok(state) => {
                     self.know_new(|view| view.read_only = state);
@@ -120,6 +124,8 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             Ok(OpenReply::Opened) => {
                 self.outage = self.frozen_at.map(|at| at.elapsed());
                 self.situation.packet = Packet::Settled;
+                // Its own word: a server that was restarted since the claim would look as if it had booted writable.
+                self.situation.seen_open = true;
                 self.know_new(|view| {
                     view.read_only = ReadOnly::Off;
                     view.executed = set;
