@@ -198,10 +198,16 @@ fn from_open_on_nothing_turns_back() {
 fn each_mark_of_having_been_open_counts() {
     let own = format!("{NEW_UUID}:1");
     let executed = format!("{},{own}", both());
-    let rebooted = Situation { new: server(ReadOnly::SuperReadOnly, &executed, &own, true), ..frozen() };
+    // Cancelled, so that one that does not count would be undone.
+    let cancelled = Situation { cancelled: true, ..frozen() };
+    let rebooted =
+        Situation { new: server(ReadOnly::SuperReadOnly, &executed, &own, true), ..cancelled.clone() };
     assert_eq!(forward_of(&rebooted), Decision::Run(Step::Open));
-    let detached = Situation { new: server(ReadOnly::SuperReadOnly, &both(), "", false), ..frozen() };
+    let detached =
+        Situation { new: server(ReadOnly::SuperReadOnly, &both(), "", false), ..cancelled.clone() };
     assert_eq!(forward_of(&detached), Decision::Run(Step::Open));
+    let accepting = Situation { new: server(ReadOnly::Off, &both(), "", true), ..cancelled };
+    assert_eq!(forward_of(&accepting), Decision::Run(Step::Disconnect));
 }
 
 #[test]
