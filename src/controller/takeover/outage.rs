@@ -61,7 +61,10 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                     view.read_only = ReadOnly::SuperReadOnly;
                     view.executed = set.clone();
                 });
-                self.situation.frozen = Some(set);
+                // Frozen once more after Open, it may hold what the new primary will never have.
+                if !self.situation.seen_open && !self.situation.recorded_open {
+                    self.situation.frozen = Some(set);
+                }
                 let held_up = match (blockers.is_empty(), policy) {
                     (true, _) => String::new(),
                     (false, LongTransactionPolicy::Kill) => {
