@@ -14,6 +14,12 @@ struct Arguments {
     /// Check the small model only.
     #[arg(long)]
     small: bool,
+    /// Tell the events that lead to each planted mistake's harm.
+    #[arg(long)]
+    ways: bool,
+    /// Check only worlds whose name has this in it, and no planted mistakes.
+    #[arg(long)]
+    only: Option<String>,
     /// Threads to check with.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -26,7 +32,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (mut states, mut depth, mut good) = (0, 0, true);
     let mut shown: BTreeMap<&'static str, bool> = BTreeMap::new();
-    for scenario in if arguments.small { small() } else { large() } {
+    let mut scenarios = if arguments.small { small() } else { large() };
+    if let Some(only) = &arguments.only {
+        scenarios.retain(|scenario| scenario.name.contains(only.as_str()));
+    }
+    for scenario in scenarios {
         let started = Instant::now();
         let verdict = check(&scenario, arguments.threads, None);
         println!(
@@ -44,11 +54,14 @@ fn main() -> ExitCode {
             *shown.entry(name).or_default() |= seen;
         }
     }
+    if arguments.only.is_some() {
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     for (name, seen) in &shown {
         println!("reached {name}: {}", if *seen { "yes" } else { "NO" });
         good &= seen;
     }
-    let caught = Mistake::ALL.into_iter().filter(|mistake| catches(*mistake, arguments.threads)).count();
+    let caught = Mistake::ALL.into_iter().filter(|mistake| catches(*mistake, &arguments)).count();
     println!("{states} states, depth {depth}, {caught} of {} mistakes caught", Mistake::ALL.len());
     good &= caught == Mistake::ALL.len();
     if let Some(output) = arguments.output {
@@ -74,12 +87,17 @@ fn tell(verdict: &Verdict) {
     }
 }
 
-fn catches(mistake: Mistake, threads: usize) -> bool {
+fn catches(mistake: Mistake, arguments: &Arguments) -> bool {
     let (scenario, promise) = planted(mistake);
-    let verdict = check(&scenario, threads, Some(promise));
-    let way = verdict.broken.iter().find(|(broken, _)| *broken == promise).map(|(_, way)| way.len());
+    let verdict = check(&scenario, arguments.threads, Some(promise));
+    let way = verdict.broken.iter().find(|(broken, _)| *broken == promise).map(|(_, way)| way);
     match way {
-        Some(events) => println!("{mistake:?} breaks {} after {events} events", promise.name()),
+        Some(way) => {
+            println!("{mistake:?} breaks {} after {} events", promise.name(), way.len());
+            if arguments.ways {
+                println!("  {way:?}");
+            }
+        }
         None => println!("{mistake:?} is NOT caught: {} holds", promise.name()),
     }
     way.is_some()

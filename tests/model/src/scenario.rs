@@ -105,6 +105,26 @@ pub fn large() -> Vec<Scenario> {
             "three epochs, an answer is lost, the deadline passes, another takeover follows",
             Budget { adoptions: 2, lost_answers: 1, deadlines: 1, retries: 1, ..NOTHING.budget },
         ),
+        more(
+            "three epochs, an operator is cut off, the deadline passes",
+            Budget { adoptions: 2, partitions: 1, deadlines: 1, ..NOTHING.budget },
+        ),
+        Scenario {
+            name: "the freeze comes first, three epochs, a server dies, the deadline passes",
+            rules: Rules {
+                freeze_first: true,
+                budget: Budget { adoptions: 2, server_crashes: 1, deadlines: 1, ..NOTHING.budget },
+                ..NOTHING
+            },
+        },
+        Scenario {
+            name: "no marks, three epochs, an operator is cut off, an answer is lost",
+            rules: Rules {
+                unmarked: true,
+                budget: Budget { adoptions: 2, partitions: 1, lost_answers: 1, ..NOTHING.budget },
+                ..NOTHING
+            },
+        },
         Scenario {
             name: "an operator is cut off, the sibling lags, two clients write",
             rules: Rules {
