@@ -62,7 +62,7 @@ fn lock(command: &str, state: Option<&str>) -> String {
 
 /// Four statements: transactions, running statements, lock holders, prepared XA. `trx_started` is told in the system's time zone,
 /// which is also that of `NOW()` in these sessions. `innodb_trx` is a copy that the server makes anew only when nobody has read it
-/// for 100 ms (InnoDB's `CACHE_MIN_IDLE_TIME`): whoever reads it more often sees an old one. Without `performance_schema` the process list has to do, and locks are unknown.
+/// for 100 ms (`InnoDB`'s `CACHE_MIN_IDLE_TIME`): whoever reads it more often sees an old one. Without `performance_schema` the process list has to do, and locks are unknown.
 fn statements(performance_schema: bool, seconds: i32) -> String {
     let age = "TIMESTAMPDIFF(SECOND, x.trx_started, NOW())";
     let holds = format!(

@@ -23,7 +23,7 @@ pub const CLUSTER: &str = "db";
 /// Name of the operators' Lease.
 const LEASE: &str = "mysql-takeover";
 /// Bound on everything that is waited for.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The world of one scenario at a time.
@@ -46,7 +46,8 @@ pub struct Lane {
     kubeconfig: PathBuf,
     program: PathBuf,
     started: u32,
-    _proxies: Vec<Proxy>,
+    /// Kept, or they would end.
+    proxies: Vec<Proxy>,
 }
 
 impl Lane {
@@ -73,7 +74,7 @@ impl Lane {
             accounts,
             program: program.to_owned(),
             started: 0,
-            _proxies: Vec::new(),
+            proxies: Vec::new(),
         };
         lane.start_proxies()?;
         lane.put_proxies_between().await?;
@@ -98,7 +99,7 @@ impl Lane {
             };
             let to = SocketAddr::new(server.address(), server.port());
             let edges = vec![operator.clone(), replicas.clone()];
-            self._proxies.push(Proxy::start_for(listen, to, edges, Arc::new(classify))?);
+            self.proxies.push(Proxy::start_for(listen, to, edges, Arc::new(classify))?);
         }
         let admin = self.tier.control_plane.admin_kubeconfig();
         let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(admin)?)?;
@@ -106,7 +107,7 @@ impl Lane {
         let server = cluster["server"].as_str().context("a server in the kubeconfig")?;
         let to: SocketAddr = server.trim_start_matches("https://").parse().context("address of the API")?;
         let listen = SocketAddr::new(Block::pick(to.port())?.address(1), to.port());
-        self._proxies.push(Proxy::start(listen, to, self.to_api.clone())?);
+        self.proxies.push(Proxy::start(listen, to, self.to_api.clone())?);
         cluster["server"] = format!("https://{listen}").into();
         // The certificate is not for the proxy's address.
         cluster["tls-server-name"] = "localhost".into();

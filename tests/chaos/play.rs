@@ -73,22 +73,31 @@ pub async fn run(lane: &mut Lane, scenario: Scenario, seed: u64) -> Result<Measu
     for operator in &play.operators {
         operator.process().kill()?;
     }
-    if let Err(error) = result {
-        let logs: Vec<_> = play.logs().iter().map(|path| lab::process::log_tail(path)).collect();
-        bail!("{error:#}\n{}", logs.join("\n--- next operator ---\n"));
+    let logs = || {
+        let tails: Vec<_> = play.logs().iter().map(|path| lab::process::log_tail(path)).collect();
+        tails.join("\n--- next operator ---\n")
+    };
+    match result {
+        Ok(Measured { broken: Some(what), ended, report, outage, by_hand, felt }) => {
+            let broken = Some(format!("{what}\n{}", logs()));
+            Ok(Measured { ended, report, broken, outage, felt, by_hand })
+        }
+        Ok(measured) => {
+            play.lane.free_lease().await?;
+            Ok(measured)
+        }
+        Err(error) => bail!("{error:#}\n{}", logs()),
     }
-    play.lane.free_lease().await?;
-    result
 }
 
 impl Play<'_> {
     async fn run(&mut self) -> Result<Measured> {
-        let point = self.scenario.point.to_string();
         let action = match self.scenario.fault {
             Fault::None => None,
             Fault::KillOperator => Some("kill"),
             _ => Some("stop"),
         };
+        let point = self.scenario.point;
         let wanted = action.map(|action| format!("{point}={action}")).unwrap_or_default();
         let failpoints = match self.scenario.way {
             Way::Forward => wanted.clone(),
@@ -99,16 +108,42 @@ impl Play<'_> {
         first.wait_until_ready().await?;
         self.operators.push(first);
         self.lane.wait_until_ready().await?;
-        let running = self.lane.clients().await?;
+        let mut running = self.lane.clients().await?;
+        let course = self.course(&mut running, action, &wanted).await;
+        // Whatever went wrong: what clients were told counts.
+        match (course, running.finish().await) {
+            (Ok((ended, by_hand)), Ok(report)) => {
+                let broken = report.verify().err().map(|error| format!("{error:#}"));
+                Ok(Measured { ended, outage: longest_gap(&report), report, broken, felt: self.felt, by_hand })
+            }
+            (Err(error), Ok(report)) => {
+                let writes = report.verify().err().map(|error| format!("; {error:#}")).unwrap_or_default();
+                let broken = Some(format!("{error:#}{writes}"));
+                let (ended, outage) = ("failed".to_owned(), longest_gap(&report));
+                Ok(Measured { ended, report, broken, outage, felt: self.felt, by_hand: false })
+            }
+            (Err(error), Err(unknown)) => bail!("{error:#}; the servers in the end: {unknown:#}"),
+            (Ok(_), Err(unknown)) => Err(unknown),
+        }
+    }
+
+    /// The takeover with its fault, and all checks but those of the clients' record. How it ended, and whether by hand.
+    async fn course(
+        &mut self,
+        running: &mut Running,
+        action: Option<&str>,
+        wanted: &str,
+    ) -> Result<(String, bool)> {
+        let point = self.scenario.point.to_string();
         let begun = running.begin_takeover(&self.lane.name(self.old), &self.lane.name(self.new))?;
         self.lane.apply(&self.name, self.new).await?;
         match self.scenario.way {
             Way::Forward => {}
-            Way::Back => self.make_open_fail(&running).await?,
+            Way::Back => self.make_open_fail(running).await?,
             Way::Adopted => {
                 self.at_point("RecordIntent:after", "kill").await?;
                 self.lane.free_lease().await?;
-                let second = self.lane.launch(&wanted)?;
+                let second = self.lane.launch(wanted)?;
                 self.operators.push(second);
             }
         }
@@ -211,9 +246,10 @@ impl Play<'_> {
         let Some(takeover) = self.lane.takeovers().get_opt(&self.name).await? else {
             ensure!(deleted, "the takeover is gone");
             let active = self.lane.cluster_status().await?["activeTakeover"].clone();
-            return Ok(match active.is_null() {
-                true => Look::Ready(Ending::Gone),
-                false => Look::NotYet("its claim is still there".to_owned()),
+            return Ok(if active.is_null() {
+                Look::Ready(Ending::Gone)
+            } else {
+                Look::NotYet("its claim is still there".to_owned())
             });
         };
         let status: TakeoverStatus = resources::status(&takeover)?;
@@ -226,10 +262,10 @@ impl Play<'_> {
 
     async fn finish(
         &mut self,
-        mut running: Running,
+        running: &mut Running,
         begun: BegunTakeover,
         ending: &Ending,
-    ) -> Result<Measured> {
+    ) -> Result<(String, bool)> {
         if self.scenario.way == Way::Back {
             self.lane.server(self.new).execute(&["START REPLICA SQL_THREAD"]).await?;
         }
@@ -242,13 +278,10 @@ impl Play<'_> {
         check::claim_is_free(self).await?;
         let ended = check::ending(self, ending).await?;
         check::no_secret_is_told(self).await?;
-        let report = running.finish().await?;
-        let broken = report.verify().err().map(|error| format!("{error:#}"));
         if matches!(ending, Ending::Told(_)) {
             self.lane.takeovers().delete(&self.name, &kube::api::DeleteParams::default()).await?;
         }
-        let outage = longest_gap(&report);
-        Ok(Measured { ended, report, broken, outage, by_hand, felt: self.felt })
+        Ok((ended, by_hand))
     }
 
     /// Where servers died: waits until everything is well, and else does what the documentation asks of people.

@@ -16,9 +16,12 @@ use tokio::sync::RwLock;
 /// Topologies at a time: most of a scenario is waiting, but more would starve each other's replicas on two cores.
 const LANES: usize = 2;
 
+/// Hands out the next scenario with its seed.
+type Next = Box<dyn FnMut() -> Option<(Scenario, u64)> + Send>;
+
 /// What the lanes share.
 struct Work {
-    next: Mutex<Box<dyn FnMut() -> Option<(Scenario, u64)> + Send>>,
+    next: Mutex<Next>,
     summary: Mutex<Summary>,
     /// A fault of the API server concerns everybody.
     alone: RwLock<()>,
@@ -52,7 +55,7 @@ pub async fn until(deadline: Instant, seed: u64) -> Result<Summary> {
     .await
 }
 
-async fn run(next: Box<dyn FnMut() -> Option<(Scenario, u64)> + Send>) -> Result<Summary> {
+async fn run(next: Next) -> Result<Summary> {
     let program = program()?;
     let tier = SmallTier::shared().await?;
     let summary = Mutex::new(Summary::default());
@@ -67,12 +70,11 @@ async fn in_lane(tier: &'static SmallTier, program: &Path, work: Arc<Work>) -> R
     loop {
         let next = (work.next.lock().unwrap())();
         let Some((scenario, seed)) = next else { return Ok(()) };
-        let mut ready = match lane.take() {
-            Some(lane) => lane,
-            None => {
-                let _together = work.alone.read().await;
-                Lane::start(tier, program).await?
-            }
+        let mut ready = if let Some(lane) = lane.take() {
+            lane
+        } else {
+            let _together = work.alone.read().await;
+            Lane::start(tier, program).await?
         };
         let begin = Instant::now();
         let result = if scenario.fault == Fault::KillApiServer {

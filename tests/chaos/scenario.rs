@@ -265,9 +265,10 @@ fn surroundings() -> Vec<Scenario> {
     ];
     let quick = |fault: Fault, moment: &str| match fault {
         Fault::KillApiServer | Fault::StealLease => moment == "Freeze:before",
-        Fault::RotateOperator | Fault::ReplacePod(_) | Fault::EditTakeover => moment == "RecordIntent:after",
+        Fault::RotateOperator | Fault::ReplacePod(_) | Fault::EditTakeover | Fault::Cancel => {
+            moment == "RecordIntent:after"
+        }
         Fault::RotateReplication | Fault::EditCluster => moment == "Open:after",
-        Fault::Cancel => moment == "RecordIntent:after",
         Fault::Delete | Fault::DeleteByForce => ["RecordIntent:after", "Open:after"].contains(&moment),
         Fault::None
         | Fault::KillOperator

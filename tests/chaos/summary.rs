@@ -38,10 +38,11 @@ impl Summary {
                 self.missing += measured.report.missing();
                 self.overlap_samples += measured.report.overlap_samples();
                 self.by_hand += usize::from(measured.by_hand);
-                self.covered.extend(covered_by(scenario).map(|point| point.to_string()));
                 self.outages.entry(scenario.fault.class()).or_default().push(measured.outage);
                 if let Some(what) = measured.broken {
                     self.failures.push(Failure { scenario: scenario.to_string(), seed, what });
+                } else {
+                    self.covered.extend(covered_by(scenario).map(|point| point.to_string()));
                 }
             }
             Err(error) => self.failures.push(Failure {
