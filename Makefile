@@ -1,6 +1,6 @@
 # One command each for a newcomer. Everything they need is installed by `make install`, which they call.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench soak mutants clean
 
 CARGO ?= cargo
 LAB := $(CARGO) run --locked --quiet --package lab --
@@ -30,11 +30,30 @@ test: install lint ## Everything: pure tests, real MySQL with a real API server,
 
 lint: ## Formatting and clippy
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- --deny warnings
 
 bench: install ## What a takeover costs, beside the floor and a polling procedure (release build)
 	$(CARGO) build --locked --release --workspace
 	@$(LAB_RELEASE) bench
+
+SOAK_MINUTES ?= 30
+# Half of the time for the simulated world, half for real processes; the model and the mistakes take what they take.
+soak: install ## Everything going wrong, for SOAK_MINUTES: simulated, model, real processes, mistakes; figures in target/lab/soak.json
+	$(CARGO) build --locked --release --package world --package model
+	$(CARGO) build --locked --workspace
+	@mkdir -p target/lab
+	@status=0; \
+	$(CARGO) run --locked --quiet --release --package world -- soak --seconds $$(( $(SOAK_MINUTES) * 30 )) --output target/lab/soak-simulated.json || status=1; \
+	$(CARGO) run --locked --quiet --release --package model -- --output target/lab/soak-model.json || status=1; \
+	SOAK_MINUTES=$$(( ($(SOAK_MINUTES) + 1) / 2 )) SOAK_REPORT=$(abspath target/lab/soak-real.json) $(CARGO) test --locked --test chaos soak -- --nocapture || status=1; \
+	$(LAB) down --abandoned || status=1; \
+	$(MAKE) --no-print-directory mutants || status=1; \
+	$(CARGO) run --locked --quiet --release --package world -- figures target/lab --output target/lab/soak.json || status=1; \
+	exit $$status
+
+mutants: install ## Plants mistakes in a copy of the tree; each must be found by a named test
+	@mkdir -p target/lab
+	$(CARGO) run --locked --quiet --package mutants -- --output target/lab/soak-mutants.json
 
 clean: ## End everything that the lab left up or behind, and remove its files; the cache of tools stays
 	@$(LAB) down

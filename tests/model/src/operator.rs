@@ -278,6 +278,7 @@ impl<'a> Turn<'a> {
     }
 
     fn hear(&mut self, side: Side, reply: Reply) {
+        let forgets = self.planted(Mistake::ForgetOpen);
         let me = self.me();
         let sent = me.frozen;
         match (&mut me.seen, side, reply) {
@@ -301,7 +302,10 @@ impl<'a> Turn<'a> {
                         me.frozen = None;
                         me.verified = false;
                     }
-                    Side::New => me.loose = false,
+                    Side::New => {
+                        me.loose = false;
+                        me.seen_open |= sent.is_some() && !forgets;
+                    }
                 }
             }
             (_, _, Reply::StillShut | Reply::Refused) | (_, Side::New, Reply::Frozen(_)) => {

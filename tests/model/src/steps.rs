@@ -20,6 +20,12 @@ impl Turn<'_> {
         match decision {
             Decision::Run(step) => self.run_step(step),
             Decision::Undo(Undo::SettleNew) => self.regrasp(Side::New),
+            Decision::Undo(Undo::ShutNew) => {
+                if self.session_alive(Side::New) {
+                    self.world.servers.1.mode = Mode::Shut;
+                }
+                self.regrasp(Side::New)
+            }
             Decision::Undo(Undo::ThawOld) => self.thaw_old(),
             Decision::Undo(Undo::RouteBack) => self.route_back(),
             Decision::Undo(Undo::LookBack) => {
