@@ -6,7 +6,7 @@ use kube::api::{Api, PostParams};
 use lab::small::{SmallTier, TestNamespace};
 use mysql_takeover::api::journal::{Direction, Failure, Repair};
 use mysql_takeover::api::{MySQLCluster, crd};
-use mysql_takeover::controller::claim::{Claim, ClaimError};
+use mysql_takeover::controller::claim::{Claim, ClaimError, Entry};
 use mysql_takeover::controller::{Clock, Context, Gates, Settings};
 use mysql_takeover::kubernetes::{Key, KubeApi, connect};
 use mysql_takeover::mysql::MysqlServers;
@@ -101,15 +101,15 @@ async fn whoever_was_overtaken_writes_nothing_more() {
         active.direction = Direction::Unwind;
         active.failure = Some(Failure { reason: "Cancelled".to_owned(), message: String::new() });
     };
-    let written = overtaken.record(&first, unwind).await;
+    let written = overtaken.record(&first, Entry::TurnBack, unwind).await;
     assert!(matches!(written, Err(ClaimError::Superseded)), "{written:?}");
     // Not even where it has nothing to write: to look is how it learns that it was overtaken.
-    let looked = overtaken.record(&first, |_| {}).await;
+    let looked = overtaken.refresh(&first).await;
     assert!(matches!(looked, Err(ClaimError::Superseded)), "{looked:?}");
     assert_eq!(world.cluster().await.status.unwrap().active_takeover.unwrap().direction, Direction::Forward);
-    holder.update(&second, |status| status.active_takeover = None).await.unwrap();
+    holder.update(&second, Entry::Release, |status| status.active_takeover = None).await.unwrap();
     // Released: nobody holds it, and the same write again is no error of the one who released it.
-    let late = holder.record(&second, unwind).await;
+    let late = holder.record(&second, Entry::TurnBack, unwind).await;
     assert!(matches!(late, Err(ClaimError::Superseded)), "{late:?}");
     assert_eq!(Claim::take(&first, &world.key, "next", "uid-2", "hash").await.unwrap().epoch(), 3);
 }
@@ -130,7 +130,8 @@ async fn writes_at_the_same_time_do_not_overwrite_each_other() {
                 message: String::new(),
             };
             // To be overtaken again and again is an error, and the next pass tries again.
-            while let Err(error) = claim.update(&operator, |status| status.repairs.push(repair.clone())).await
+            while let Err(error) =
+                claim.update(&operator, Entry::Opened, |status| status.repairs.push(repair.clone())).await
             {
                 assert!(matches!(error, ClaimError::Contended), "{error}");
             }

@@ -148,8 +148,11 @@ pub fn way_to(point: Point) -> Result<Way, &'static str> {
             Ok(Way::Forward)
         }
         Place::Entry(Entry::Adoption) => Ok(Way::Adopted),
-        Place::Entry(Entry::TurnBack) | Place::Undo(Undo::ThawOld | Undo::RouteBack) => Ok(Way::Back),
-        // Kept in `decide` as a second lock on the door; the model and the simulated world exercise it.
+        Place::Entry(Entry::TurnBack) | Place::Undo(Undo::ThawOld | Undo::RouteBack | Undo::LookBack) => {
+            Ok(Way::Back)
+        }
+        Place::Undo(Undo::ShutNew) => Err("the lab's servers boot read-only, as the preflight asks for"),
+        // Kept in `decide` as a second lock on the door; its table tests exercise it.
         Place::Undo(Undo::SettleNew) => {
             Err("the driver takes hold of the new primary at once after every lost answer, which settles it")
         }

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// What many runs showed.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -149,9 +148,4 @@ pub fn percentiles(gaps: &[u64]) -> (u64, u64, u64) {
     let at =
         |share: usize| sorted.get((sorted.len() * share / 100).min(sorted.len().saturating_sub(1))).copied();
     (at(50).unwrap_or_default(), at(99).unwrap_or_default(), sorted.last().copied().unwrap_or_default())
-}
-
-/// Longer than any takeover may keep clients from writing.
-pub fn too_long(outcome: &Outcome) -> bool {
-    outcome.longest_gap > crate::scenario::WORST_OUTAGE + Duration::from_secs(40)
 }

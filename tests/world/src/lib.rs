@@ -6,6 +6,7 @@ mod check;
 mod clients;
 pub mod explore;
 pub mod fault;
+pub mod figures;
 mod operator;
 pub mod scenario;
 pub mod server;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use world::explore::{everywhere, explore, name, percentiles, random, shrink};
+use world::figures::{self, simulated};
 use world::{Fault, Figures, Scenario, Variant, run};
 
 /// The simulated world.
@@ -44,14 +45,30 @@ enum Command {
         #[arg(long)]
         output: Option<PathBuf>,
     },
+    /// Puts the figures of all parts of a soak together.
+    Figures {
+        /// Folder with the file of each part.
+        folder: PathBuf,
+        /// Where they go, as JSON.
+        #[arg(long)]
+        output: PathBuf,
+    },
 }
 
+/// Runs in which something was broken end the command with a failure.
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run { variant, faults } => show(&parse(&variant, &faults)?),
         Command::Seed { seed } => show(&random(seed)),
         Command::Soak { seconds, seed, every, output } => {
             soak(Duration::from_secs(seconds), seed, every.max(1), output)
+        }
+        Command::Figures { folder, output } => {
+            let together = figures::together(&folder)?;
+            std::fs::write(&output, serde_json::to_vec_pretty(&together)?)
+                .with_context(|| output.display().to_string())?;
+            println!("{}", figures::text(&together));
+            Ok(())
         }
     }
 }
@@ -116,11 +133,11 @@ fn soak(limit: Duration, seed: u64, every: usize, output: Option<PathBuf>) -> an
         next += BATCH;
         figures.merge(explore(&batch));
     }
-    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    let seconds = began.elapsed().as_secs().max(1);
     println!(
-        "{} runs, {:.0} a minute, {} writes checked",
+        "{} runs, {} a minute, {} writes checked",
         figures.runs,
-        figures.runs as f64 / minutes,
+        figures.runs * 60 / seconds,
         figures.acknowledged
     );
     for (class, gaps) in &figures.outage {
@@ -136,10 +153,14 @@ fn soak(limit: Duration, seed: u64, every: usize, output: Option<PathBuf>) -> an
     println!("transitions {:?}", figures.transitions);
     tell(&figures.failures)?;
     if let Some(path) = output {
-        std::fs::write(&path, serde_json::to_vec_pretty(&figures)?)
+        std::fs::write(&path, serde_json::to_vec_pretty(&simulated(&figures))?)
             .with_context(|| path.display().to_string())?;
     }
-    println!("{} passed, {} failed", figures.runs - figures.failures.len() as u64, figures.failures.len());
+    println!(
+        "{} passed, {} failed",
+        usize::try_from(figures.runs)?.saturating_sub(figures.failures.len()),
+        figures.failures.len()
+    );
     anyhow::ensure!(figures.failures.is_empty(), "{} runs broke something", figures.failures.len());
     Ok(())
 }

@@ -98,7 +98,7 @@ async fn takeovers(world: &World, context: &Surroundings) {
                 tasks.spawn(async move {
                     let key = Key::new(NAMESPACE, name);
                     loop {
-                        let next = takeover::reconcile(&context, &key).await;
+                        let next = Box::pin(takeover::reconcile(&context, &key)).await;
                         tokio::time::sleep(next.map_or(RETRY, pause)).await;
                     }
                 });
@@ -111,7 +111,7 @@ async fn takeovers(world: &World, context: &Surroundings) {
 async fn clusters(context: &Surroundings) {
     let key = Key::new(NAMESPACE, CLUSTER);
     loop {
-        let next = cluster::reconcile(context, &key).await;
+        let next = Box::pin(cluster::reconcile(context, &key)).await;
         tokio::time::sleep(next.map_or(RETRY, |next| match next {
             Next::Again(after) => after,
             Next::Await => RETRY,

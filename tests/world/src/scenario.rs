@@ -2,7 +2,7 @@
 
 use crate::check::{at_rest, ended};
 use crate::clients::Client;
-use crate::fault::{LASTS, Planned};
+use crate::fault::Planned;
 use crate::operator;
 use crate::server::{holds, past};
 use crate::state::{Call, State, World};
@@ -19,7 +19,7 @@ const DOWN: Duration = Duration::from_secs(5);
 /// How long nobody can write, with no takeover under way, before a person opens a server again.
 const PERSON_COMES: Duration = Duration::from_secs(10);
 /// How long everything may take to come to rest after the last fault ended.
-const REST: Duration = Duration::from_secs(120);
+const REST: Duration = Duration::from_mins(2);
 /// Calls of operators after which something runs in a tight loop.
 const CALLS: usize = 20_000;
 
@@ -255,6 +255,3 @@ impl Person {
         }
     }
 }
-
-/// The longest time that nobody can write, by design: the write-outage budget, a lease, and the wait for the last fault.
-pub const WORST_OUTAGE: Duration = Duration::from_secs(LASTS.as_secs() + 60);

@@ -424,7 +424,9 @@ impl Session for SimulatedSession {
         let connections = connections.to_vec();
         self.read("kill sessions on", move |state, number| {
             let server = state.servers.get_mut(number)?;
-            connections.iter().for_each(|session| server.kill(*session));
+            for session in &connections {
+                server.kill(*session);
+            }
             Some(())
         })
         .await

@@ -148,10 +148,12 @@ impl World {
         let fate = {
             let mut state = self.lock();
             let at = state.began.elapsed();
-            if what.starts_with("freeze") {
-                if let Some(number) = state.stall_at_freeze.take() {
-                    state.strike(operator, Fault::ApplierStalls(number));
-                }
+            if what.starts_with("freeze")
+                && let Some(number) = state.stall_at_freeze.take()
+            {
+                state.strike(operator, Fault::ApplierStalls(number));
+                // One more acknowledged write, which the stalled applier lacks.
+                state.write_anywhere();
             }
             let planned: Vec<Fault> = if state.counting {
                 let number = state.calls.len();
@@ -350,7 +352,7 @@ impl State {
     }
 
     /// Notes what must not be.
-    pub fn violate(&mut self, what: String) {
+    pub fn violate(&mut self, what: impl std::fmt::Display) {
         let at = self.began.elapsed();
         self.violations.push(format!("{:.3} s: {what}", at.as_secs_f64()));
     }
@@ -376,6 +378,13 @@ impl State {
         }
         self.last_write = Instant::now();
         true
+    }
+
+    fn write_anywhere(&mut self) {
+        if let Some(number) = self.servers.iter().find(|server| server.writable()).map(|server| server.number)
+        {
+            self.write(number, false);
+        }
     }
 
     fn note_route(&mut self) {

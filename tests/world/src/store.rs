@@ -274,7 +274,7 @@ impl Store {
         }
         match (before.direction, after.direction) {
             (Direction::Unwind, Direction::Forward) => {
-                illegal("a takeover that went back went forward again")
+                illegal("a takeover that went back went forward again");
             }
             (Direction::Forward, Direction::Unwind) if before.opened.is_some() => {
                 illegal("a takeover that was open went back");
@@ -289,7 +289,7 @@ impl Store {
                 self.transitions.insert("opened");
             }
             (Some(old), Some(new)) if old != new => {
-                self.illegal.push("the moment of opening changed".to_owned())
+                self.illegal.push("the moment of opening changed".to_owned());
             }
             (Some(_), None) => self.illegal.push("the moment of opening was forgotten".to_owned()),
             (None, None) | (Some(_), Some(_)) => {}

@@ -1,5 +1,7 @@
 //! The simulated servers are held against real ones: the same statements on both, and both must answer alike.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
 use lab::mysqld::{Account, Topology, TopologyOptions};
 use lab::run::Run;
 use mysql_async::prelude::Queryable as _;
@@ -19,7 +21,7 @@ use world::store::Store;
 const LIMIT: Duration = Duration::from_secs(5);
 const SECOND: Duration = Duration::from_secs(1);
 /// Far longer than anything here takes, for waits that must end early.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Two servers, real or not: 0 is primary, 1 replicates from it.
 trait Ground {

@@ -1,5 +1,7 @@
 //! Every kind of fault at every call that a takeover makes, without a list of either: a new step, call or fault is covered by itself.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
 use mysql_takeover::takeover::Step;
 use std::collections::BTreeSet;
 use world::explore::{everywhere, explore, name, random};
@@ -62,8 +64,8 @@ fn the_same_scenario_gives_the_same_run() {
 }
 
 #[test]
-fn every_call_crashes_and_is_resumed() {
-    let figures = all(&[Fault::CrashBefore, Fault::CrashAfter]);
+fn every_call_crashes_or_is_cancelled_and_every_transition_of_the_journal_is_seen() {
+    let figures = all(&[Fault::CrashBefore, Fault::CrashAfter, Fault::Cancelled]);
     let seen: Vec<&str> = figures.transitions.iter().copied().collect();
     assert_eq!(seen, TRANSITIONS, "every transition of the journal, and no other");
 }
@@ -100,7 +102,7 @@ fn the_api_is_gone_or_overtaken_at_every_call() {
 
 #[test]
 fn the_user_changes_his_mind_at_every_call() {
-    all(&[Fault::Cancelled, Fault::Deleted, Fault::DeletedByForce]);
+    all(&[Fault::Deleted, Fault::DeletedByForce]);
 }
 
 #[test]
