@@ -64,6 +64,11 @@ const fn program(program: &'static str, name: &'static str) -> Test {
     Test { package: "mysql-takeover", target: Target::Test(program), name }
 }
 
+/// A loop of the simulated world.
+const fn simulated(name: &'static str) -> Test {
+    Test { package: "world", target: Target::Test("loops"), name }
+}
+
 /// All mistakes.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     [decide::MUTANTS, claim::MUTANTS, servers::MUTANTS, pure::MUTANTS, surface::MUTANTS].into_iter().flatten()

@@ -1,6 +1,6 @@
 //! Who may act: claim, epoch, locks, and what follows from losing them.
 
-use super::{Mutant, program, unit};
+use super::{Mutant, program, simulated, unit};
 
 /// The mistakes of this room.
 pub const MUTANTS: &[Mutant] = &[
@@ -24,9 +24,25 @@ pub const MUTANTS: &[Mutant] = &[
         name: "claim-what-another-holds",
         breaks: "takes the claim of another takeover",
         file: "src/controller/claim.rs",
-        find: "Some(active) if active.uid != uid => return Change::Superseded,",
-        replace: "Some(active) if active.uid != uid && false => return Change::Superseded,",
+        find: "Some(_) => return Change::Superseded,\n                None => {}",
+        replace: "Some(_) | None => {}",
         test: program("claim", "one_takeover_holds_a_cluster_under_an_epoch_that_rises"),
+    },
+    Mutant {
+        name: "claim-again-what-has-ended",
+        breaks: "claims a cluster once more for a takeover that another instance has carried to its end",
+        file: "src/controller/claim.rs",
+        find: "if status.takeover_history.iter().any(|record| record.uid == uid) {",
+        replace: "if false {",
+        test: simulated("what_was_found_stays_mended"),
+    },
+    Mutant {
+        name: "thaw-without-the-claim",
+        breaks: "thaws on a new session without looking whether the takeover is still its own",
+        file: "src/controller/takeover/again.rs",
+        find: "self.confirm_claim().await\n    }",
+        replace: "Ok(())\n    }",
+        test: simulated("what_was_found_stays_mended"),
     },
     Mutant {
         name: "adopt-under-the-same-epoch",
