@@ -12,6 +12,7 @@ pub mod scenario;
 pub mod server;
 pub mod session;
 pub mod state;
+mod statements;
 pub mod store;
 
 pub use explore::{Figures, explore};
