@@ -175,6 +175,13 @@ async fn our_finalizer_comes_and_goes_and_others_stay() {
     let released = committed(world.kubernetes.set_finalizer(&again, false).await);
     assert_eq!(released.finalizers(), ["example.com/keep"]);
 
+    let cluster = world.cluster("orders").await;
+    let held = committed(world.kubernetes.set_cluster_finalizer(&cluster, true).await);
+    assert_eq!(held.finalizers(), [FINALIZER]);
+    assert_eq!(held.metadata.generation, cluster.metadata.generation, "observed as before");
+    assert!(matches!(world.kubernetes.set_cluster_finalizer(&cluster, false).await, Commit::Conflict));
+    committed(world.kubernetes.set_cluster_finalizer(&held, false).await);
+
     // Released while it is being deleted: the last finalizer takes the object with it.
     let created: MasterTakeover = world
         .create(json!({

@@ -152,9 +152,13 @@ async fn a_claimed_takeover_is_not_deleted_before_it_is_undone() -> Result<()> {
     let finalizers = world.takeovers().get("waits").await?.metadata.finalizers.unwrap_or_default();
     assert_eq!(finalizers, ["mysql-takeover.io/takeover"]);
     assert_eq!(world.epoch().await?, 1, "it holds the claim");
-    world.delete("waits").await?;
+    // The cluster, which has the journal, stays as long as it is claimed, too.
+    world.clusters().delete(support::CLUSTER, &kube::api::DeleteParams::default()).await?;
     let cluster = world.clusters().get(support::CLUSTER).await?;
-    assert!(cluster.data["status"].get("activeTakeover").is_none(), "gone, and its claim is not");
+    assert!(cluster.metadata.deletion_timestamp.is_some());
+    assert_eq!(cluster.data["status"]["activeTakeover"]["name"], "waits");
+    world.delete("waits").await?;
+    world.until_cluster_gone().await?;
     assert!(world.server(0).is_writable().await?);
     Ok(())
 }

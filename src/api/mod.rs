@@ -21,6 +21,11 @@ pub const GROUP: &str = "mysql-takeover.io";
 pub const VERSION: &str = "v1alpha1";
 /// Finalizer that holds a running `MasterTakeover` until it is undone or finished.
 pub const FINALIZER: &str = "mysql-takeover.io/takeover";
+
+/// Whether an object carries our finalizer.
+pub fn is_held(object: &impl kube::ResourceExt) -> bool {
+    object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
 /// Field manager and event reporter of the operator.
 pub const FIELD_MANAGER: &str = "mysql-takeover";
 /// Label that names one instance, set on Pods that carry no StatefulSet Pod-name label.

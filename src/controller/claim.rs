@@ -2,8 +2,8 @@
 //! ourselves once a higher epoch is seen there.
 
 use super::{Context, failpoint};
-use crate::api::MySQLCluster;
 use crate::api::journal::{ActiveTakeover, Intent};
+use crate::api::{MySQLCluster, is_held};
 use crate::kubernetes::{ApiError, Commit, Key, Kubernetes};
 use crate::mysql::Servers;
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub enum ClaimError {
 }
 
 impl Claim {
-    /// Claims the cluster for a takeover that no other holds.
+    /// Claims the cluster for a takeover that no other holds. The cluster must carry our finalizer.
     pub async fn take<K: Kubernetes, S: Servers>(
         context: &Context<K, S>,
         key: &Key,
@@ -74,6 +74,10 @@ impl Claim {
     ) -> Result<Self, ClaimError> {
         let now = context.clock.now();
         let cluster = update(context, key, |cluster| {
+            // Without the finalizer a deletion would take the journal away while the old primary is frozen.
+            if cluster.metadata.deletion_timestamp.is_some() || !is_held(cluster) {
+                return Change::Superseded;
+            }
             let status = cluster.status.get_or_insert_default();
             // Decided from an older look: another operator instance has carried it to its end meanwhile. A second claim
             // would carry it out again, and undo whatever takeover came after it.

@@ -168,6 +168,12 @@ pub trait Kubernetes: Clone + Send + Sync + 'static {
         takeover: &MasterTakeover,
         present: bool,
     ) -> impl Future<Output = Commit<MasterTakeover>> + Send;
+    /// The same for a cluster, whose status holds the journal.
+    fn set_cluster_finalizer(
+        &self,
+        cluster: &MySQLCluster,
+        present: bool,
+    ) -> impl Future<Output = Commit<MySQLCluster>> + Send;
     /// Deletes a takeover of that UID; already gone is no error.
     fn delete_takeover(&self, takeover: &MasterTakeover)
     -> impl Future<Output = Result<(), ApiError>> + Send;

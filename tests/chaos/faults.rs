@@ -8,6 +8,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use lab::mysqld::Account;
 use lab::proxy::Mode;
 use lab::small::{delete_pod, write_secret};
+use lab::wait::Look;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,22 @@ pub async fn strike(play: &mut Play<'_>) -> Result<Option<Ending>> {
         Fault::Cancel => patch(play.lane, &name, json!({"spec": {"cancel": true}})).await?,
         Fault::Delete => {
             play.lane.takeovers().delete(&name, &DeleteParams::default()).await?;
+        }
+        Fault::DeleteCluster => {
+            play.lane.clusters().delete(CLUSTER, &DeleteParams::default()).await?;
+            play.go_on()?;
+            let ending = play.ended().await?;
+            let clusters = play.lane.clusters();
+            play.lane
+                .until("the cluster to go", async || {
+                    Ok(match clusters.get_opt(CLUSTER).await? {
+                        Some(_) => Look::NotYet("it is there".to_owned()),
+                        None => Look::Ready(()),
+                    })
+                })
+                .await?;
+            play.lane.apply_cluster("RouteFirst").await?;
+            return Ok(Some(ending));
         }
         Fault::DeleteByForce => {
             patch(play.lane, &name, json!({"metadata": {"finalizers": null}})).await?;

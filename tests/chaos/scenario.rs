@@ -66,6 +66,8 @@ pub enum Fault {
     Delete,
     /// The user removes the finalizer, too.
     DeleteByForce,
+    /// The user deletes the cluster, and applies it anew once it is gone.
+    DeleteCluster,
 }
 
 impl Fault {
@@ -86,7 +88,8 @@ impl Fault {
             | Self::EditCluster
             | Self::Cancel
             | Self::Delete
-            | Self::DeleteByForce => format!("{self:?}"),
+            | Self::DeleteByForce
+            | Self::DeleteCluster => format!("{self:?}"),
         }
     }
 
@@ -104,6 +107,7 @@ impl Fault {
             | Self::StealLease
             | Self::KillApiServer
             | Self::EditTakeover
+            | Self::DeleteCluster
             | Self::ReplacePod(Role::Sibling) => true,
             Self::KillServer(_)
             | Self::Network(..)
@@ -265,6 +269,7 @@ fn surroundings() -> Vec<Scenario> {
         Fault::Cancel,
         Fault::Delete,
         Fault::DeleteByForce,
+        Fault::DeleteCluster,
     ];
     let quick = |fault: Fault, moment: &str| match fault {
         Fault::KillApiServer | Fault::StealLease => moment == "Freeze:before",
@@ -272,7 +277,9 @@ fn surroundings() -> Vec<Scenario> {
             moment == "RecordIntent:after"
         }
         Fault::RotateReplication | Fault::EditCluster => moment == "Open:after",
-        Fault::Delete | Fault::DeleteByForce => ["RecordIntent:after", "Open:after"].contains(&moment),
+        Fault::Delete | Fault::DeleteByForce | Fault::DeleteCluster => {
+            ["RecordIntent:after", "Open:after"].contains(&moment)
+        }
         Fault::None
         | Fault::KillOperator
         | Fault::StopOperator

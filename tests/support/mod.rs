@@ -183,6 +183,18 @@ impl World {
         .await
     }
 
+    /// Waits until the cluster is gone.
+    pub async fn until_cluster_gone(&self) -> Result<()> {
+        let (every, clusters) = (Duration::from_millis(50), self.clusters());
+        until("the cluster to go", LIMIT, every, async || {
+            Ok(match clusters.get_opt(CLUSTER).await? {
+                None => Look::Ready(()),
+                Some(_) => Look::NotYet("still there".to_owned()),
+            })
+        })
+        .await
+    }
+
     /// The cluster's highest epoch.
     pub async fn epoch(&self) -> Result<i64> {
         let cluster = self.clusters().get(CLUSTER).await?;

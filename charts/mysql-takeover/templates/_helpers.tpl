@@ -66,7 +66,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "mysql-takeover.rules" -}}
 - apiGroups: [mysql-takeover.io]
   resources: [mysqlclusters]
-  verbs: [get, list, watch]
+  # patch: the finalizer, while a takeover holds the cluster.
+  verbs: [get, list, watch, patch]
 - apiGroups: [mysql-takeover.io]
   resources: [mastertakeovers]
   # patch: the finalizer. delete: only finished ones whose ttlSecondsAfterFinished has passed.

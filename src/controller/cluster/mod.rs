@@ -1,6 +1,7 @@
 //! The cluster controller: looks at the servers, tells what it saw, keeps labels and owned Services right, repairs what
 //! a takeover had to leave behind. While a takeover has changed something, it only looks.
 
+mod hold;
 mod repair;
 mod status;
 
@@ -10,7 +11,7 @@ use super::routing::Router;
 use super::{Context, Error, Next, events, preflight};
 use crate::api::conditions;
 use crate::api::takeover::Finding;
-use crate::api::{MySQLCluster, MySQLClusterStatus};
+use crate::api::{MySQLCluster, MySQLClusterStatus, is_held};
 use crate::kubernetes::{Commit, Key, Kubernetes};
 use crate::mysql::Servers;
 use crate::takeover::Limits;
@@ -25,10 +26,11 @@ pub async fn reconcile<K: Kubernetes, S: Servers>(context: &Context<K, S>, key: 
         context.gates.forget(key);
         return Ok(Next::Await);
     };
-    if cluster.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::Await);
-    }
     super::takeover::carry_on_orphan(context, &cluster).await?;
+    let cluster = hold::let_go(context, key, cluster).await?;
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return Ok(if is_held(&cluster) { Next::Again(context.settings.probe_period) } else { Next::Await });
+    }
     let access = match Access::read(context, &cluster).await {
         Ok(access) => access,
         Err(AccessError::Api(error)) => return Err(error.into()),

@@ -3,7 +3,7 @@
 use super::{Stop, run};
 use crate::api::common::RoutingOrder;
 use crate::api::takeover::{Finding, Mode, Severity};
-use crate::api::{FINALIZER, MySQLCluster};
+use crate::api::{MySQLCluster, is_held};
 use crate::controller::access::{Access, AccessError};
 use crate::controller::claim::Claim;
 use crate::controller::report::Report;
@@ -77,7 +77,7 @@ pub(super) async fn begin<K: Kubernetes, S: Servers>(
             Err(Stop::End(dry_run(report, cluster, &findings)))
         }
         Mode::Execute => {
-            hold(context, report).await?;
+            hold(context, report, cluster).await?;
             let cluster_key = Key::new(cluster.namespace().unwrap_or_default(), cluster.name_any());
             let (name, uid) = (report.takeover.name_any(), report.takeover.uid().unwrap_or_default());
             failpoint::before(Step::Admit);
@@ -117,19 +117,27 @@ pub(super) fn order(cluster: &MySQLCluster) -> Vec<Step> {
     steps
 }
 
-/// From here on the resource is not deleted before what was done is undone or finished.
-async fn hold<K: Kubernetes, S: Servers>(context: &Context<K, S>, report: &mut Report) -> Result<(), Stop> {
-    if report.takeover.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        return Ok(());
+/// From here on neither resource goes before what was done is undone or finished.
+async fn hold<K: Kubernetes, S: Servers>(
+    context: &Context<K, S>,
+    report: &mut Report,
+    cluster: &MySQLCluster,
+) -> Result<(), Stop> {
+    if !is_held(&report.takeover) {
+        let mut fresh = written(context.kubernetes.set_finalizer(&report.takeover, true).await)?;
+        fresh.status = report.takeover.status.take();
+        report.takeover = fresh;
     }
-    match context.kubernetes.set_finalizer(&report.takeover, true).await {
-        Commit::Committed(fresh) => {
-            let status = report.takeover.status.clone();
-            let mut fresh = *fresh;
-            fresh.status = status;
-            report.takeover = fresh;
-            Ok(())
-        }
+    // The cluster holds the journal. It is let go by its own controller.
+    if !is_held(cluster) {
+        written(context.kubernetes.set_cluster_finalizer(cluster, true).await)?;
+    }
+    Ok(())
+}
+
+fn written<T>(commit: Commit<T>) -> Result<T, Stop> {
+    match commit {
+        Commit::Committed(fresh) => Ok(*fresh),
         Commit::Conflict => Err(Stop::Failed(Error::Conflict)),
         Commit::Unknown(error) | Commit::Refused(error) => Err(error.into()),
     }

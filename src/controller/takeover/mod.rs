@@ -15,7 +15,7 @@ use super::report::Report;
 use super::{Context, Error, Next};
 use crate::api::conditions::{self, Truth};
 use crate::api::takeover::{ClusterReference, MasterTakeoverSpec, Mode};
-use crate::api::{FINALIZER, MasterTakeover};
+use crate::api::{MasterTakeover, is_held};
 use crate::kubernetes::{Commit, Key, Kubernetes};
 use crate::mysql::Servers;
 use crate::takeover::admission::{Admission, Request, admit};
@@ -177,6 +177,10 @@ async fn pass<K: Kubernetes, S: Servers>(context: &Context<K, S>, report: &mut R
             wait(context, report, "Queued", &format!("MasterTakeover {behind} goes first on this cluster"))
                 .await
         }
+        // It goes as soon as nothing holds it: no takeover begins on it.
+        Admission::Begin if cluster.metadata.deletion_timestamp.is_some() => {
+            without_cluster(context, report).await
+        }
         Admission::Begin => begin::begin(context, report, &cluster, limits, &spec_hash).await,
     }
 }
@@ -199,6 +203,16 @@ async fn without_cluster<K: Kubernetes, S: Servers>(
 ) -> Result<(), Stop> {
     let name = report.takeover.spec.cluster_ref.name.clone();
     let limit = report.takeover.spec.starting_deadline_seconds.unwrap_or(300);
+    if report.status().start_time.is_some() {
+        return Err(Stop::End(Outcome::new(
+            Reason::ClusterUnusable,
+            format!(
+                "MySQLCluster {name} was removed together with its finalizer during this takeover, and its journal with it: \
+                 nothing was undone. Look which server accepts writes; if none does, compare their GTID sets and set \
+                 `read_only=OFF` on the one that lacks nothing"
+            ),
+        )));
+    }
     if report.takeover.metadata.deletion_timestamp.is_some() || report.takeover.spec.cancel {
         return Err(Stop::End(Outcome::new(
             Reason::Cancelled,
@@ -262,7 +276,7 @@ async fn tidy<K: Kubernetes, S: Servers>(
     takeover: MasterTakeover,
 ) -> Result<Next, Error> {
     let mut takeover = takeover;
-    if takeover.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+    if is_held(&takeover) {
         match context.kubernetes.set_finalizer(&takeover, false).await {
             Commit::Committed(fresh) => takeover = *fresh,
             Commit::Conflict => return Err(Error::Conflict),

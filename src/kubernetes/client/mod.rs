@@ -9,7 +9,7 @@ use super::port::{
     ApiError, Commit, DesiredService, EndpointView, Key, Kubernetes, Notice, PodView, Regarding, SecretData,
     ServiceView,
 };
-use crate::api::{FIELD_MANAGER, FINALIZER, MasterTakeover, MySQLCluster};
+use crate::api::{FIELD_MANAGER, MasterTakeover, MySQLCluster};
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -78,24 +78,12 @@ impl Kubernetes for KubeApi {
         self.commit_status("MasterTakeover", takeover).await
     }
 
-    /// A merge patch with the resourceVersion: what does not match is a conflict (409). A JSON patch with `test` answers 422
-    /// for the same, like an invalid object.
     async fn set_finalizer(&self, takeover: &MasterTakeover, present: bool) -> Commit<MasterTakeover> {
-        let (namespace, name) = (takeover.namespace().unwrap_or_default(), takeover.name_any());
-        let action = format!("write the finalizer of MasterTakeover {namespace}/{name}");
-        let Some(resource_version) = takeover.resource_version() else {
-            return Commit::Refused(request::without_version(action));
-        };
-        let mut finalizers: Vec<&str> =
-            takeover.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
-        if present {
-            finalizers.push(FINALIZER);
-        }
-        let patch = Patch::Merge(json!({
-            "metadata": {"resourceVersion": resource_version, "finalizers": finalizers},
-        }));
-        let api = self.api::<MasterTakeover>(&namespace);
-        self.commit(&action, api.patch(&name, &field_manager(), &patch)).await
+        self.commit_finalizer("MasterTakeover", takeover, present).await
+    }
+
+    async fn set_cluster_finalizer(&self, cluster: &MySQLCluster, present: bool) -> Commit<MySQLCluster> {
+        self.commit_finalizer("MySQLCluster", cluster, present).await
     }
 
     async fn delete_takeover(&self, takeover: &MasterTakeover) -> Result<(), ApiError> {

@@ -1,14 +1,15 @@
 //! One request: its bound, its error in words, and what became of a write.
 
-use super::KubeApi;
-use crate::api::FIELD_MANAGER;
+use super::{KubeApi, field_manager};
+use crate::api::{FIELD_MANAGER, FINALIZER};
 use crate::kubernetes::port::{ApiError, Commit};
 use crate::kubernetes::words;
-use kube::api::PostParams;
+use kube::api::{Patch, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use std::fmt::Debug;
 use std::future::Future;
 
@@ -28,7 +29,7 @@ impl ApiError {
 }
 
 /// A write that lacks the resourceVersion would go through whatever is stored.
-pub(super) fn without_version(action: String) -> ApiError {
+fn without_version(action: String) -> ApiError {
     ApiError { action, status: None, message: "the object has no resourceVersion".to_owned() }
 }
 
@@ -85,6 +86,30 @@ impl KubeApi {
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         self.commit(&action, api.replace_status(&name, &parameters, object)).await
+    }
+
+    /// Adds or removes our finalizer, if the resourceVersion is still that of `object`. A merge patch: what does not match is
+    /// a conflict (409), while a JSON patch with `test` answers 422 for the same, like an invalid object.
+    pub(super) async fn commit_finalizer<K>(&self, kind: &str, object: &K, present: bool) -> Commit<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        K::DynamicType: Default,
+    {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let action = format!("write the finalizer of {kind} {namespace}/{name}");
+        let Some(resource_version) = object.resource_version() else {
+            return Commit::Refused(without_version(action));
+        };
+        let mut finalizers: Vec<&str> =
+            object.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+        if present {
+            finalizers.push(FINALIZER);
+        }
+        let patch = Patch::Merge(json!({
+            "metadata": {"resourceVersion": resource_version, "finalizers": finalizers},
+        }));
+        let api: Api<K> = self.api(&namespace);
+        self.commit(&action, api.patch(&name, &field_manager(), &patch)).await
     }
 }
 

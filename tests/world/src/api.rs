@@ -86,7 +86,7 @@ impl SimulatedApi {
         &self,
         action: &str,
         takeover: &MasterTakeover,
-        change: impl Fn(&mut MasterTakeover) + Send + 'static,
+        change: impl Fn(&mut MasterTakeover) -> Option<()> + Send + 'static,
     ) -> Commit<MasterTakeover> {
         let (name, wanted) = (takeover.metadata.name.clone().unwrap_or_default(), takeover.metadata.clone());
         self.commit(action, move |state| {
@@ -97,7 +97,7 @@ impl SimulatedApi {
             {
                 return None;
             }
-            change(stored);
+            change(stored)?;
             stored.metadata.resource_version = Some(version);
             let written = stored.clone();
             state.store.collect();
@@ -114,7 +114,8 @@ impl Kubernetes for SimulatedApi {
     }
 
     async fn cluster(&self, _key: &Key) -> Result<Option<MySQLCluster>, ApiError> {
-        self.request("read the cluster", |state| Some(state.store.cluster.clone())).await
+        self.request("read the cluster", |state| (!state.store.gone).then(|| state.store.cluster.clone()))
+            .await
     }
 
     async fn takeovers_of(&self, _cluster: &Key) -> Result<Vec<MasterTakeover>, ApiError> {
@@ -124,23 +125,40 @@ impl Kubernetes for SimulatedApi {
     async fn commit_cluster(&self, cluster: &MySQLCluster) -> Commit<MySQLCluster> {
         let written = cluster.clone();
         self.commit("write the cluster", move |state| {
-            if state.store.cluster.metadata.resource_version != written.metadata.resource_version {
+            state.store.is_current(&written).then(|| {
+                state.store.write_cluster(&written);
+                state.store.cluster.clone()
+            })
+        })
+        .await
+    }
+
+    async fn set_cluster_finalizer(&self, cluster: &MySQLCluster, present: bool) -> Commit<MySQLCluster> {
+        let wanted = cluster.clone();
+        self.commit("write the cluster's finalizer", move |state| {
+            if !state.store.is_current(&wanted) {
                 return None;
             }
-            state.store.write_cluster(&written);
-            Some(state.store.cluster.clone())
+            Store::finalize(&mut state.store.cluster.metadata, present)?;
+            state.store.touch_cluster();
+            let written = state.store.cluster.clone();
+            state.store.collect();
+            Some(written)
         })
         .await
     }
 
     async fn commit_takeover(&self, takeover: &MasterTakeover) -> Commit<MasterTakeover> {
         let status = takeover.status.clone();
-        self.change_takeover("write the takeover", takeover, move |stored| stored.status.clone_from(&status))
-            .await
+        self.change_takeover("write the takeover", takeover, move |stored| {
+            stored.status.clone_from(&status);
+            Some(())
+        })
+        .await
     }
 
     async fn set_finalizer(&self, takeover: &MasterTakeover, present: bool) -> Commit<MasterTakeover> {
-        let change = move |stored: &mut MasterTakeover| Store::finalize(stored, present);
+        let change = move |stored: &mut MasterTakeover| Store::finalize(&mut stored.metadata, present);
         self.change_takeover("write the finalizer", takeover, change).await
     }
 

@@ -44,6 +44,8 @@ pub enum Fault {
     Deleted,
     /// The user deletes the takeover and removes its finalizer by force.
     DeletedByForce,
+    /// The user deletes the cluster; it is applied anew once it is gone.
+    ClusterDeleted,
     /// Somebody else writes to the cluster's status, so that the next write of ours conflicts.
     Conflict,
 }
@@ -69,6 +71,7 @@ impl Fault {
             Self::Cancelled,
             Self::Deleted,
             Self::DeletedByForce,
+            Self::ClusterDeleted,
             Self::Conflict,
         ];
         for server in 0..crate::SERVERS {
@@ -100,7 +103,7 @@ impl Fault {
             Self::ApplierStalls(_) => "applierStalls",
             Self::LockHeld => "lockHeld",
             Self::PodReplaced(_) => "podReplaced",
-            Self::Cancelled | Self::Deleted | Self::DeletedByForce => "userChange",
+            Self::Cancelled | Self::Deleted | Self::DeletedByForce | Self::ClusterDeleted => "userChange",
             Self::Conflict => "conflict",
         }
     }
@@ -126,6 +129,7 @@ impl Fault {
             | Self::Cancelled
             | Self::Deleted
             | Self::DeletedByForce
+            | Self::ClusterDeleted
             | Self::Conflict => false,
         }
     }

@@ -145,6 +145,7 @@ async fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
         start_successors(&world);
         let mut state = world.lock();
         bring_back(&mut state);
+        state.store.apply_cluster_anew();
         person.look(&mut state);
         let violated = !state.violations.is_empty() || !state.store.illegal.is_empty();
         if violated || state.calls.len() > CALLS {

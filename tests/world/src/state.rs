@@ -258,6 +258,7 @@ impl State {
             Fault::Cancelled => self.store.cancel(),
             Fault::Deleted => self.store.delete(false),
             Fault::DeletedByForce => self.store.delete(true),
+            Fault::ClusterDeleted => self.store.delete_cluster(),
             Fault::Conflict => self.store.touch_cluster(),
         }
         Fate::Normal

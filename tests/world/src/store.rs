@@ -1,7 +1,8 @@
 //! The objects of the API server, with their versions, and what may become of the journal.
 
 use crate::SERVERS;
-use mysql_takeover::api::journal::{ActiveTakeover, Direction};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use mysql_takeover::api::journal::{ActiveTakeover, Direction, TakeoverRecord};
 use mysql_takeover::api::{FINALIZER, MasterTakeover, MySQLCluster, STATEFUL_SET_POD_LABEL};
 use mysql_takeover::kubernetes::port::{PodView, ServiceView};
 use serde_json::json;
@@ -20,8 +21,12 @@ pub const CANARY: &str = "canary-4711-secret";
 /// The objects.
 #[derive(Debug)]
 pub struct Store {
-    /// The cluster.
+    /// The cluster; once it is gone, as it was last.
     pub cluster: MySQLCluster,
+    /// The cluster is gone.
+    pub gone: bool,
+    /// Ended takeovers that clusters remembered that are gone.
+    pub remembered: Vec<TakeoverRecord>,
     /// Takeovers by name.
     pub takeovers: BTreeMap<String, MasterTakeover>,
     /// Pods of the servers.
@@ -59,6 +64,8 @@ impl Store {
         merge(&mut cluster, &json!({"spec": spec}));
         let mut store = Self {
             cluster: serde_json::from_value(cluster)?,
+            gone: false,
+            remembered: Vec::new(),
             takeovers: BTreeMap::new(),
             pods: Vec::new(),
             services: BTreeMap::new(),
@@ -201,7 +208,7 @@ impl Store {
 
     /// The user deletes, by force together with the finalizer.
     pub fn delete(&mut self, by_force: bool) {
-        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+        let now = Time(jiff::Timestamp::UNIX_EPOCH);
         self.each(|takeover| {
             takeover.metadata.deletion_timestamp = Some(now.clone());
             if by_force {
@@ -210,28 +217,83 @@ impl Store {
         });
     }
 
-    /// Deleted objects without a finalizer are gone.
-    pub fn collect(&mut self) {
-        self.takeovers.retain(|_, takeover| {
-            takeover.metadata.deletion_timestamp.is_none()
-                || takeover.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
-        });
+    /// The user deletes the cluster.
+    pub fn delete_cluster(&mut self) {
+        if self.gone || self.cluster.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        self.cluster.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        self.cluster.metadata.generation = self.cluster.metadata.generation.map(|generation| generation + 1);
+        self.touch_cluster();
+        self.collect();
     }
 
-    /// Adds or removes our finalizer.
-    pub fn finalize(takeover: &mut MasterTakeover, present: bool) {
-        let mut finalizers = takeover.metadata.finalizers.take().unwrap_or_default();
+    /// Whoever keeps the cluster in Git applies it anew, once it is gone.
+    pub fn apply_cluster_anew(&mut self) {
+        if !self.gone {
+            return;
+        }
+        self.gone = false;
+        let version = self.bump();
+        let status = self.cluster.status.take().unwrap_or_default();
+        self.remembered.splice(0..0, status.takeover_history);
+        let metadata = &mut self.cluster.metadata;
+        metadata.uid = Some(format!("cluster-uid-{version}"));
+        metadata.generation = Some(1);
+        metadata.deletion_timestamp = None;
+        metadata.resource_version = Some(version);
+    }
+
+    /// Ended takeovers, the last one first.
+    pub fn history(&self) -> Vec<TakeoverRecord> {
+        let status = self.cluster.status.as_ref();
+        let mut history = status.map(|status| status.takeover_history.clone()).unwrap_or_default();
+        history.extend(self.remembered.iter().cloned());
+        history
+    }
+
+    /// Deleted objects without a finalizer are gone, and what they own with them.
+    pub fn collect(&mut self) {
+        let is_gone = |metadata: &ObjectMeta| {
+            metadata.deletion_timestamp.is_some()
+                && metadata.finalizers.as_ref().is_none_or(|finalizers| finalizers.is_empty())
+        };
+        self.takeovers.retain(|_, takeover| !is_gone(&takeover.metadata));
+        if !self.gone && is_gone(&self.cluster.metadata) {
+            self.gone = true;
+            self.services.retain(|_, service| service.owner_uid != self.cluster.metadata.uid);
+            let active = self.cluster.status.as_ref().and_then(|status| status.active_takeover.as_ref());
+            if active.is_some() {
+                self.illegal.push("the journal went with the cluster while it was claimed".to_owned());
+            }
+        }
+    }
+
+    /// Adds or removes our finalizer. A deleted object takes no new one.
+    pub fn finalize(metadata: &mut ObjectMeta, present: bool) -> Option<()> {
+        let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+        let before = finalizers.len();
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         if present {
             finalizers.push(FINALIZER.to_owned());
         }
-        takeover.metadata.finalizers = (!finalizers.is_empty()).then_some(finalizers);
+        if metadata.deletion_timestamp.is_some() && finalizers.len() > before {
+            return None;
+        }
+        metadata.finalizers = (!finalizers.is_empty()).then_some(finalizers);
+        Some(())
     }
 
     /// Somebody else writes to the cluster.
     pub fn touch_cluster(&mut self) {
         let version = self.bump();
         self.cluster.metadata.resource_version = Some(version);
+    }
+
+    /// Whether this is the cluster as it is stored now.
+    pub fn is_current(&self, cluster: &MySQLCluster) -> bool {
+        let (stored, seen) = (&self.cluster.metadata, &cluster.metadata);
+        !self.gone && stored.uid == seen.uid && stored.resource_version == seen.resource_version
     }
 
     /// Takes in a written status of the cluster, and notes what the journal did.

@@ -102,7 +102,7 @@ fn the_api_is_gone_or_overtaken_at_every_call() {
 
 #[test]
 fn the_user_changes_his_mind_at_every_call() {
-    all(&[Fault::Deleted, Fault::DeletedByForce]);
+    all(&[Fault::Deleted, Fault::DeletedByForce, Fault::ClusterDeleted]);
 }
 
 #[test]
@@ -127,6 +127,7 @@ fn every_server_fails_at_every_call() {
         | Fault::Cancelled
         | Fault::Deleted
         | Fault::DeletedByForce
+        | Fault::ClusterDeleted
         | Fault::Conflict => false,
     });
     let servers: Vec<Fault> = servers.collect();
@@ -150,10 +151,10 @@ fn what_was_found_stays_mended() {
     let planned = |call, fault| world::Planned { call, fault };
     let found = [
         // Woken after another instance had carried the takeover to its end, an operator claimed the cluster once more.
-        (Variant::Plain, vec![planned(14, Fault::PauseBefore)]),
+        (Variant::Plain, vec![planned(15, Fault::PauseBefore)]),
         // Woken in the freeze after another instance had moved the primary, an operator thawed the old one: two were writable.
-        (Variant::UndoneFreezeFirst, vec![planned(58, Fault::PauseAfter)]),
-        (Variant::UndoneFreezeFirst, vec![planned(82, Fault::PauseBefore)]),
+        (Variant::UndoneFreezeFirst, vec![planned(59, Fault::PauseAfter)]),
+        (Variant::UndoneFreezeFirst, vec![planned(83, Fault::PauseBefore)]),
     ];
     for (variant, faults) in found {
         let scenario = Scenario { variant, faults };

@@ -118,7 +118,7 @@ pub fn golden_rules(secret_names: Option<Value>) -> Value {
         secrets["resourceNames"] = names;
     }
     json!([
-        {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters"], "verbs": ["get", "list", "watch", "patch"]},
         {"apiGroups": ["mysql-takeover.io"], "resources": ["mastertakeovers"],
          "verbs": ["get", "list", "watch", "patch", "delete"]},
         {"apiGroups": ["mysql-takeover.io"], "resources": ["mysqlclusters/status", "mastertakeovers/status"],

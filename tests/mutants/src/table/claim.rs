@@ -95,6 +95,14 @@ pub const MUTANTS: &[Mutant] = &[
         test: program("takeover", "a_claimed_takeover_is_not_deleted_before_it_is_undone"),
     },
     Mutant {
+        name: "let-a-claimed-cluster-go",
+        breaks: "lets a deleted cluster go, and its journal with it, before its takeover has ended",
+        file: "src/controller/cluster/hold.rs",
+        find: "if claimed || !is_held(&cluster)",
+        replace: "if !is_held(&cluster)",
+        test: program("takeover", "a_claimed_takeover_is_not_deleted_before_it_is_undone"),
+    },
+    Mutant {
         name: "skip-the-proof-of-catching-up",
         breaks: "freezes without proof that the new primary keeps up",
         file: "src/controller/takeover/prepare.rs",
