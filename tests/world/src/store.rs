@@ -255,8 +255,7 @@ impl Store {
     /// Deleted objects without a finalizer are gone, and what they own with them.
     pub fn collect(&mut self) {
         let is_gone = |metadata: &ObjectMeta| {
-            metadata.deletion_timestamp.is_some()
-                && metadata.finalizers.as_ref().is_none_or(|finalizers| finalizers.is_empty())
+            metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_none_or(Vec::is_empty)
         };
         self.takeovers.retain(|_, takeover| !is_gone(&takeover.metadata));
         if !self.gone && is_gone(&self.cluster.metadata) {
