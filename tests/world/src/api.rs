@@ -224,7 +224,7 @@ impl Kubernetes for SimulatedApi {
 
     async fn endpoints(&self, _service: &Key) -> Result<Vec<EndpointView>, ApiError> {
         self.request("read the EndpointSlices", |state| {
-            let pods = state.store.routed();
+            let pods: Vec<usize> = state.store.routed().collect();
             let view = |number: &usize| EndpointView {
                 pod: state.store.pods.get(*number).map(|pod| pod.name.clone()),
                 ready: state.servers.get(*number).is_some_and(|server| server.up),

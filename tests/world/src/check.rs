@@ -60,7 +60,7 @@ pub fn at_rest(state: &State, variant: Variant) -> Vec<String> {
                 state.landing() == Some(*primary),
                 &format!("the Service leads to {:?}, not to {primary}", state.landing()),
             );
-            must(state.store.routed() == [*primary], "the Service leads to more than the primary");
+            must(state.store.routed().eq([*primary]), "the Service leads to more than the primary");
             must(state.last_write.elapsed() < WRITES_FLOW, "nobody can write");
             must(status.repairs.is_empty(), "repairs are left");
             let moved = history.first().is_some_and(|record| record.moved);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How often a statement that waits looks again.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(5);
 /// Time on the way, there and back.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 /// Bound on a call whose answer never comes.

@@ -389,9 +389,10 @@ impl State {
     }
 
     fn note_route(&mut self) {
-        let now = self.store.routed();
-        if self.routes.back().is_none_or(|(_, last)| *last != now) {
-            self.routes.push_back((Instant::now(), now));
+        let same =
+            self.routes.back().is_some_and(|(_, last)| self.store.routed().eq(last.iter().copied()));
+        if !same {
+            self.routes.push_back((Instant::now(), self.store.routed().collect()));
         }
     }
 

@@ -171,13 +171,14 @@ impl Store {
     }
 
     /// Numbers of the servers that the primary Service leads to.
-    pub fn routed(&self) -> Vec<usize> {
-        let Some(service) = self.services.get(SERVICE) else { return Vec::new() };
-        let selected = |pod: &PodView| {
-            !service.selector.is_empty()
-                && service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+    pub fn routed(&self) -> impl Iterator<Item = usize> {
+        let service = self.services.get(SERVICE).filter(|service| !service.selector.is_empty());
+        let selected = move |pod: &PodView| {
+            service.is_some_and(|service| {
+                service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+            })
         };
-        self.pods.iter().enumerate().filter(|(_, pod)| selected(pod)).map(|(number, _)| number).collect()
+        self.pods.iter().enumerate().filter(move |(_, pod)| selected(pod)).map(|(number, _)| number)
     }
 
     /// A Pod is made anew: its labels are those of its template.
