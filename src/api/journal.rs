@@ -196,6 +196,9 @@ pub struct TakeoverRecord {
     pub spec_hash: String,
     /// Whether the primary moved.
     pub moved: bool,
+    /// Whether something had been changed and was undone.
+    #[serde(default)]
+    pub rolled_back: bool,
     /// Reason of its `Succeeded` condition.
     #[schemars(length(max = 64))]
     pub reason: String,

@@ -63,9 +63,10 @@ impl Report {
             .collect();
     }
 
-    /// Marks a step as begun.
+    /// Marks a step as begun; the conditions tell it, too.
     pub fn begin<K, S>(&mut self, context: &Context<K, S>, step: Step) {
         let now = context.clock.now();
+        self.progress(context, step.reason(), step.doing());
         if let Some(status) = self.step(step) {
             if status.state == StepState::Pending || status.start_time.is_none() {
                 status.start_time = Some(now);
@@ -222,9 +223,8 @@ impl Report {
         self.outage(record.write_outage_microseconds);
         let reason = Reason::parse(&record.reason).unwrap_or(Reason::OpenFailed);
         self.degraded(context, record);
-        let unwound =
-            !record.moved && reason != Reason::PreflightFailed && reason != Reason::CatchUpNotProven;
-        self.finish(context, &Outcome::new(reason, record.message.clone().unwrap_or_default()), unwound);
+        let outcome = Outcome::new(reason, record.message.clone().unwrap_or_default());
+        self.finish(context, &outcome, record.rolled_back);
     }
 
     /// Sets `Degraded` from what could not be repointed.

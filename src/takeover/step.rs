@@ -93,6 +93,24 @@ impl Step {
         }
     }
 
+    /// What goes on while the step runs, for people.
+    pub fn doing(self) -> &'static str {
+        match self {
+            Self::Admit => "claiming the cluster",
+            Self::Preflight => "checking everything that can be checked without changing it",
+            Self::ProveCatchUp => "waiting until the new primary keeps up with the old one",
+            Self::RecordIntent => "locking both servers, writing down how they are",
+            Self::Route => "sending new connections to the new primary",
+            Self::Freeze => "making the old primary read-only",
+            Self::Open => "the new primary applies what is left, then opens",
+            Self::Disconnect => "the new primary is open; ending client sessions on the old one",
+            Self::Detach => "the new primary is open; checking that nothing is left behind",
+            Self::Reattach => "the new primary is open; the others are told to follow it",
+            Self::Verify => "the new primary is open; looking at every server afresh",
+            Self::Finish => "writing the history, releasing the cluster",
+        }
+    }
+
     /// What undoing it means.
     pub fn reversal(self) -> Reversal {
         match self {

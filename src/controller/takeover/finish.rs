@@ -48,7 +48,6 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     }
 
     async fn release(&mut self, outcome: &Outcome, moved: bool) -> Result<(), Stop> {
-        let changed = self.claim.intent().is_some();
         let record = self.record_of(outcome, moved);
         let repairs = self.repairs.clone();
         self.claim
@@ -71,7 +70,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             );
         }
         self.report.degraded(self.context, &record);
-        self.report.finish(self.context, outcome, changed && !moved);
+        self.report.finish(self.context, outcome, record.rolled_back);
         self.report.flush(self.context).await?;
 
         let key = self.report.key();
@@ -97,6 +96,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             uid: self.report.takeover.uid().unwrap_or_default(),
             spec_hash: active.map(|active| active.spec_hash.clone()).unwrap_or_default(),
             moved,
+            rolled_back: !moved && self.claim.intent().is_some(),
             reason: outcome.reason.as_str().to_owned(),
             message: Some(crate::api::conditions::bounded(&outcome.message)),
             old_primary: status.old_primary,

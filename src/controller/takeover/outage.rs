@@ -214,7 +214,6 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let opened = self.claim.active().and_then(|active| active.opened.clone()).unwrap_or(opened);
         self.report.status().frozen_gtid_set.clone_from(&opened.frozen_gtid_set);
         self.report.outage(opened.write_outage_microseconds);
-        self.report.progress(self.context, crate::takeover::Step::Detach.reason(), "the new primary is open");
         self.report.try_flush(self.context).await;
         Ok(())
     }

@@ -67,11 +67,6 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
 
     async fn preflight(&mut self) -> Result<(Pair, Look<S::Session>), Stop> {
         self.report.begin(self.context, Step::Preflight);
-        self.report.progress(
-            self.context,
-            Step::Preflight.reason(),
-            "checking everything that can be checked without changing it",
-        );
         self.report.try_flush(self.context).await;
         loop {
             self.check_stopped().await?;
@@ -191,11 +186,6 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
 
     async fn record_intent(&mut self, pair: &Pair, topology: &Topology) -> Result<(), Stop> {
         self.report.begin(self.context, Step::RecordIntent);
-        self.report.progress(
-            self.context,
-            Step::RecordIntent.reason(),
-            "locking both servers, writing down how they are",
-        );
         // What follows moves fast: this is the last that is written before the new primary is open.
         self.report.try_flush(self.context).await;
         self.gate = Some(self.context.gates.enter(&self.claim.key).await);

@@ -44,6 +44,14 @@ pub fn at_rest(state: &State, variant: Variant) -> Vec<String> {
     must(!is_held(&state.store.cluster), "the cluster keeps its finalizer");
     must(state.store.cluster.metadata.deletion_timestamp.is_none(), "the cluster is deleted and still there");
     let history = state.store.history();
+    for takeover in state.store.takeovers.values() {
+        let told = takeover.status.as_ref().is_some_and(|status| {
+            conditions::find(&status.conditions, conditions::ROLLED_BACK)
+                .is_some_and(|condition| condition.status == "True")
+        });
+        let record = history.iter().find(|record| Some(&record.uid) == takeover.metadata.uid.as_ref());
+        must(told == record.is_some_and(|record| record.rolled_back), "`RolledBack` is not as it was");
+    }
     let records = |uid: &str| history.iter().filter(|record| record.uid == uid).count();
     must(history.iter().all(|record| records(&record.uid) == 1), "a takeover is in the history twice");
     must(state.servers.iter().all(|server| server.up), "a server is down");

@@ -389,8 +389,7 @@ impl State {
     }
 
     fn note_route(&mut self) {
-        let same =
-            self.routes.back().is_some_and(|(_, last)| self.store.routed().eq(last.iter().copied()));
+        let same = self.routes.back().is_some_and(|(_, last)| self.store.routed().eq(last.iter().copied()));
         if !same {
             self.routes.push_back((Instant::now(), self.store.routed().collect()));
         }
