@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use lab::small::{SmallTier, TestNamespace};
 use mysql_takeover::api::journal::{Direction, Failure, Repair};
-use mysql_takeover::api::{MySQLCluster, crd};
+use mysql_takeover::api::{FINALIZER, MySQLCluster, crd};
 use mysql_takeover::controller::claim::{Claim, ClaimError, Entry};
 use mysql_takeover::controller::{Clock, Context, Gates, Settings};
-use mysql_takeover::kubernetes::{Key, KubeApi, connect};
+use mysql_takeover::kubernetes::{Key, KubeApi, Kubernetes as _, connect};
 use mysql_takeover::mysql::MysqlServers;
 use mysql_takeover::telemetry::metrics::Metrics;
 use serde_json::json;
@@ -34,7 +34,7 @@ impl World {
         };
         let client = connect::client(&connect::configuration(&target).await.unwrap()).unwrap();
         let cluster: MySQLCluster = serde_json::from_value(json!({
-            "metadata": {"name": "db"},
+            "metadata": {"name": "db", "finalizers": [FINALIZER]},
             "spec": {
                 "discovery": {"selector": {"matchLabels": {"app": "mysql"}}},
                 "credentials": {"secretRef": {"name": "operator"}},
@@ -89,6 +89,39 @@ async fn one_takeover_holds_a_cluster_under_an_epoch_that_rises() {
     assert_eq!(adopted.epoch(), 3);
     let foreign = Claim::adopt(&world.operator("operator-1"), &world.key, "uid-2").await;
     assert!(matches!(foreign, Err(ClaimError::Superseded)), "{foreign:?}");
+}
+
+#[tokio::test]
+async fn neither_what_has_ended_nor_a_cluster_that_may_go_is_claimed() {
+    let world = World::start().await;
+    let operator = world.operator("operator-0");
+    let mut claim = Claim::take(&operator, &world.key, "move", "uid-1", "hash").await.unwrap();
+    claim
+        .update(&operator, Entry::Release, |status| {
+            status.active_takeover = None;
+            status.takeover_history = vec![
+                serde_json::from_value(json!({
+                    "name": "move", "uid": "uid-1", "specHash": "hash", "moved": true, "reason": "Promoted",
+                    "epoch": 1, "completionTime": "2026-01-01T00:00:00.000000Z",
+                }))
+                .unwrap(),
+            ];
+        })
+        .await
+        .unwrap();
+    // Decided from a look before that.
+    let again = Claim::take(&operator, &world.key, "move", "uid-1", "hash").await;
+    assert!(matches!(again, Err(ClaimError::Superseded)), "{again:?}");
+    // Without the finalizer a deletion takes the journal along.
+    let _ = operator.kubernetes.set_cluster_finalizer(&world.cluster().await, false).await;
+    let loose = Claim::take(&operator, &world.key, "next", "uid-2", "hash").await;
+    assert!(matches!(loose, Err(ClaimError::Superseded)), "{loose:?}");
+    let _ = operator.kubernetes.set_cluster_finalizer(&world.cluster().await, true).await;
+    let clusters: Api<MySQLCluster> = Api::namespaced(world.client.clone(), &world.namespace.name);
+    clusters.delete("db", &DeleteParams::default()).await.unwrap();
+    let going = Claim::take(&operator, &world.key, "next", "uid-2", "hash").await;
+    assert!(matches!(going, Err(ClaimError::Superseded)), "{going:?}");
+    let _ = operator.kubernetes.set_cluster_finalizer(&world.cluster().await, false).await;
 }
 
 #[tokio::test]

@@ -34,7 +34,15 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/controller/claim.rs",
         find: "if status.takeover_history.iter().any(|record| record.uid == uid) {",
         replace: "if false {",
-        test: simulated("what_was_found_stays_mended"),
+        test: program("claim", "neither_what_has_ended_nor_a_cluster_that_may_go_is_claimed"),
+    },
+    Mutant {
+        name: "claim-what-may-go",
+        breaks: "claims a cluster that does not carry the finalizer, or is being deleted",
+        file: "src/controller/claim.rs",
+        find: "if cluster.metadata.deletion_timestamp.is_some() || !is_held(cluster) {",
+        replace: "if false {",
+        test: program("claim", "neither_what_has_ended_nor_a_cluster_that_may_go_is_claimed"),
     },
     Mutant {
         name: "thaw-without-the-claim",
