@@ -146,7 +146,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "overwrite-a-status",
         breaks: "writes a status over whatever is there",
-        file: "src/kubernetes/client/mod.rs",
+        file: "src/kubernetes/client/request.rs",
         find: r#""metadata": {"resourceVersion": resource_version, "finalizers": finalizers},"#,
         replace: r#""metadata": {"finalizers": finalizers},"#,
         test: program("kubernetes_adapter", "our_finalizer_comes_and_goes_and_others_stay"),
