@@ -38,7 +38,7 @@ pub async fn once(scenarios: Vec<Scenario>, seed: u64) -> Result<Summary> {
     .await
 }
 
-/// Runs all scenarios again and again until the time is over.
+/// Runs all scenarios again and again until the time is over. The quick ones come first: every point is among them.
 pub async fn until(deadline: Instant, seed: u64) -> Result<Summary> {
     let mut queue = VecDeque::new();
     let mut count = seed;
@@ -48,7 +48,9 @@ pub async fn until(deadline: Instant, seed: u64) -> Result<Summary> {
         }
         count += 1;
         if queue.is_empty() {
-            queue.extend(shuffled(Scenario::all(), count));
+            let (quick, rest) =
+                shuffled(Scenario::all(), count).into_iter().partition::<Vec<_>, _>(|s| s.quick);
+            queue.extend(quick.into_iter().chain(rest));
         }
         Some((queue.pop_front()?, count))
     }))
