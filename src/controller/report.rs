@@ -1,5 +1,6 @@
 //! What people and tools read of a takeover: its status. A mirror of what happens; no decision is taken from it.
 
+use super::takeover::end;
 use super::{Context, Error};
 use crate::api::conditions::{self, Truth};
 use crate::api::journal::TakeoverRecord;
@@ -120,89 +121,41 @@ impl Report {
         status.progress = Some(format!("{done}/{}", status.steps.len()));
     }
 
+    fn condition<K, S>(
+        &mut self,
+        context: &Context<K, S>,
+        (kind, truth): (&str, Truth),
+        reason: &str,
+        message: &str,
+    ) {
+        let (generation, now) = (self.generation(), context.clock.now());
+        conditions::set(&mut self.status().conditions, kind, truth, reason, message, generation, &now);
+    }
+
     /// It goes on: `Succeeded` is Unknown for this reason.
     pub fn progress<K, S>(&mut self, context: &Context<K, S>, reason: &str, message: &str) {
-        let (generation, now) = (self.generation(), context.clock.now());
-        let status = self.status();
-        status.observed_generation = generation;
-        conditions::set(
-            &mut status.conditions,
-            conditions::SUCCEEDED,
-            Truth::Unknown,
-            reason,
-            message,
-            generation,
-            &now,
-        );
-        conditions::set(
-            &mut status.conditions,
-            conditions::RECONCILING,
-            Truth::True,
-            reason,
-            message,
-            generation,
-            &now,
-        );
-        conditions::set(
-            &mut status.conditions,
-            conditions::STALLED,
-            Truth::False,
-            reason,
-            "",
-            generation,
-            &now,
-        );
+        self.status().observed_generation = self.generation();
+        self.condition(context, (conditions::SUCCEEDED, Truth::Unknown), reason, message);
+        self.condition(context, (conditions::RECONCILING, Truth::True), reason, message);
+        self.condition(context, (conditions::STALLED, Truth::False), reason, "");
     }
 
     /// It is over.
     pub fn finish<K, S>(&mut self, context: &Context<K, S>, outcome: &Outcome, rolled_back: bool) {
-        let (generation, now) = (self.generation(), context.clock.now());
         let succeeded = outcome.reason.succeeded();
         let (reason, message) = (outcome.reason.as_str(), outcome.message.as_str());
-        let status = self.status();
-        status.observed_generation = generation;
-        status.completion_time.get_or_insert_with(|| now.clone());
-        conditions::set(
-            &mut status.conditions,
-            conditions::SUCCEEDED,
-            succeeded.into(),
-            reason,
-            message,
-            generation,
-            &now,
-        );
-        conditions::set(
-            &mut status.conditions,
-            conditions::RECONCILING,
-            Truth::False,
-            reason,
-            "",
-            generation,
-            &now,
-        );
+        self.status().observed_generation = self.generation();
+        self.status().completion_time.get_or_insert_with(|| context.clock.now());
+        self.condition(context, (conditions::SUCCEEDED, succeeded.into()), reason, message);
+        self.condition(context, (conditions::RECONCILING, Truth::False), reason, "");
         // kstatus takes a resource without `Stalled=True` for done, however it ended.
         let stalled = if succeeded { "" } else { message };
-        conditions::set(
-            &mut status.conditions,
-            conditions::STALLED,
-            (!succeeded).into(),
-            reason,
-            stalled,
-            generation,
-            &now,
-        );
+        self.condition(context, (conditions::STALLED, (!succeeded).into()), reason, stalled);
         if rolled_back {
-            conditions::set(
-                &mut status.conditions,
-                conditions::ROLLED_BACK,
-                Truth::True,
-                reason,
-                "the old primary has its former state back",
-                generation,
-                &now,
-            );
+            let message = "the old primary has its former state back";
+            self.condition(context, (conditions::ROLLED_BACK, Truth::True), reason, message);
         }
-        for step in &mut status.steps {
+        for step in &mut self.status().steps {
             match step.state {
                 StepState::Pending => step.state = StepState::Skipped,
                 StepState::Running => {
@@ -229,7 +182,6 @@ impl Report {
 
     /// Sets `Degraded` from what could not be repointed.
     pub fn degraded<K, S>(&mut self, context: &Context<K, S>, record: &TakeoverRecord) {
-        let (generation, now) = (self.generation(), context.clock.now());
         if record.degraded.is_empty() {
             return;
         }
@@ -239,15 +191,7 @@ impl Report {
             "not yet replicating from the new primary, and tried again until they do: {}",
             what.join("; ")
         );
-        conditions::set(
-            &mut self.status().conditions,
-            conditions::DEGRADED,
-            Truth::True,
-            "InstancesNotReattached",
-            &message,
-            generation,
-            &now,
-        );
+        self.condition(context, (conditions::DEGRADED, Truth::True), "InstancesNotReattached", &message);
     }
 
     /// Sets the write outage.
@@ -286,11 +230,22 @@ impl Report {
                 }
                 Commit::Refused(error) => return Err(Error::Api(error)),
             }
-            // The status is ours alone: what we say stands, on whatever the rest of the object has become.
+            // The status is ours alone: what we say stands, on whatever the rest of the object has become. Not on an end:
+            // whoever wrote that carried it on while this process stood still, and what has ended would run again.
             match context.kubernetes.takeover(&self.key()).await {
                 Ok(Some(mut fresh)) if fresh.uid() == self.takeover.uid() => {
-                    fresh.status = Some(wanted.clone());
-                    self.takeover = fresh;
+                    match (end(&fresh), end(&self.takeover)) {
+                        (Some(theirs), Some(ours)) if theirs != ours => {
+                            self.written = fresh.status.clone().unwrap_or_default();
+                            self.takeover = fresh;
+                            return Ok(());
+                        }
+                        (Some(_), None) => return Err(Error::Conflict),
+                        (None | Some(_), _) => {
+                            fresh.status = Some(wanted.clone());
+                            self.takeover = fresh;
+                        }
+                    }
                 }
                 Ok(Some(_) | None) => return Ok(()),
                 Err(error) => last = Some(error),

@@ -369,6 +369,14 @@ fn a_new_primary_that_boots_writable_is_shut_and_not_taken_for_opened() {
         let loose = Situation { packet: Packet::Loose, ..situation };
         assert_eq!(forward_of(&loose), Decision::Undo(Undo::SettleNew));
     }
+    // Lost before it could be shut, it may still accept writes: the old one is not thawed.
+    let mut gone = Situation { new: booted("", true, false), ..frozen() };
+    gone.lose_new("refused".to_owned());
+    assert!(matches!(forward_of(&gone), Decision::Hold(_)), "{:?}", forward_of(&gone));
+    assert!(matches!(unwinding(&gone), Decision::Hold(_)), "{:?}", unwinding(&gone));
+    let mut shut = frozen();
+    shut.lose_new("refused".to_owned());
+    assert!(!matches!(forward_of(&shut), Decision::Hold(_)), "what was read-only is as it was");
     // Whatever shows that it was opened makes it so: who wrote there must not be lost.
     for new in
         [booted("", true, true), booted("", false, false), booted(&format!("{NEW_UUID}:1"), true, false)]

@@ -124,6 +124,15 @@ impl Situation {
         }
     }
 
+    /// The new primary cannot be read any more. What accepted writes when it was last read may still do so, however it came to
+    /// that: one that was restarted, then opened by a packet whose answer was lost, looks as if it had booted writable.
+    pub fn lose_new(&mut self, why: String) {
+        if matches!(&self.new, View::Known(view) if view.read_only == ReadOnly::Off) {
+            self.packet = Packet::Loose;
+        }
+        self.new = View::Lost(why);
+    }
+
     /// Remembers that the new primary was open, before it can be lost.
     pub fn remember_open(&mut self, intent: &Intent) {
         self.seen_open |= self.opened(intent) == Opened::Yes;

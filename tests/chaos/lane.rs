@@ -156,19 +156,8 @@ impl Lane {
 
     /// Applies the cluster with this routing order.
     pub async fn apply_cluster(&self, order: &str) -> Result<()> {
-        let cluster = json!({
-            "apiVersion": "mysql-takeover.io/v1alpha1",
-            "kind": "MySQLCluster",
-            "metadata": {"name": CLUSTER},
-            "spec": {
-                "discovery": {"selector": {"matchLabels": {"app": CLUSTER}}},
-                "credentials": {"secretRef": {"name": "operator"}},
-                "replicationCredentials": {"secretRef": {"name": "replication"}},
-                "tls": {"mode": "Required"},
-                "routing": {"order": order},
-            },
-        });
-        control_plane::apply(&self.namespace.client, &cluster.to_string(), Some(&self.namespace.name)).await
+        lab::small::apply_cluster(&self.namespace, CLUSTER, |spec| spec["routing"] = json!({"order": order}))
+            .await
     }
 
     /// Where the world outside reaches a server: its proxy.

@@ -11,7 +11,7 @@ use lab::loopback::Block;
 use lab::mysqld::{Server, Topology, TopologyOptions};
 use lab::operator::{Operator, Options};
 use lab::resources::{self, TakeoverStatus};
-use lab::small::{SmallTier, TestNamespace, pod_for, write_secret};
+use lab::small::{SmallTier, TestNamespace, register};
 use lab::wait::{Look, until};
 use lab::{control_plane, tools};
 use serde_json::{Value, json};
@@ -68,24 +68,7 @@ impl World {
             TopologyOptions::new(format!("{}-{CLUSTER}", namespace.name), servers),
         )
         .await?;
-        write_secret(&namespace, "operator", &topology.accounts.operator).await?;
-        write_secret(&namespace, "replication", &topology.accounts.replication).await?;
-        for server in &topology.servers {
-            pod_for(&namespace, server, CLUSTER).await?;
-        }
-        let mut cluster = json!({
-            "apiVersion": "mysql-takeover.io/v1alpha1",
-            "kind": "MySQLCluster",
-            "metadata": {"name": CLUSTER},
-            "spec": {
-                "discovery": {"selector": {"matchLabels": {"app": CLUSTER}}},
-                "credentials": {"secretRef": {"name": "operator"}},
-                "replicationCredentials": {"secretRef": {"name": "replication"}},
-                "tls": {"mode": "Required"},
-            },
-        });
-        change(&mut cluster["spec"]);
-        control_plane::apply(&namespace.client, &cluster.to_string(), Some(&namespace.name)).await?;
+        register(&namespace, &topology, CLUSTER, change).await?;
         Ok(Self {
             operator: None,
             topology,

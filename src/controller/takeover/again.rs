@@ -73,11 +73,14 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 self.situation.frozen = None;
             }
             Side::New => {
-                if hand.is_some() {
-                    self.situation.packet = Packet::Settled;
-                }
                 self.new = hand;
-                self.situation.new = view;
+                match view {
+                    View::Known(view) => {
+                        self.situation.packet = Packet::Settled;
+                        self.situation.new = View::Known(view);
+                    }
+                    View::Lost(why) => self.situation.lose_new(why),
+                }
             }
         }
         Ok(())

@@ -14,13 +14,14 @@ use crate::controller::routing::RouteError;
 use crate::kubernetes::Kubernetes;
 use crate::mysql::{ServerErrorKind, Servers, Session};
 use crate::takeover::situation::Opened;
-use crate::takeover::{Outcome, Reason, Routed, ServerView, View};
+use crate::takeover::{Outcome, Reason, Routed, ServerView, Step, View};
 use crate::topology::{Instance, Primary, ServerFacts, Topology};
 use futures::future::join_all;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bound on the new primary's receiving what the old one made after the freeze (XA passes it).
+/// Bound on one wait for what the old primary took after the freeze (XA passes it). It is waited for again until the
+/// deadline of the takeover: clients write meanwhile, and what the new primary forgets its source without is lost to it.
 const LATE_LIMIT: Duration = Duration::from_secs(5);
 /// Bound on everybody's following the new primary before an instance is left to be repaired.
 const VERIFY_LIMIT: Duration = Duration::from_secs(10);
@@ -64,6 +65,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
     pub(super) async fn detach(&mut self, intent: &Intent) -> Result<Effect, Stop> {
         self.record_open().await?;
         self.report.try_flush(self.context).await;
+        let last_time = self.past_deadline();
         let late = match self.old.as_mut() {
             None => None,
             Some(hand) => hand.watch.executed().await.ok(),
@@ -78,10 +80,15 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 Ok(false) => {
                     let new_set = hand.watch.executed().await.unwrap_or_default();
                     left_behind = format!(
-                        "; {} has transactions that did not arrive: {}",
+                        "{} has transactions that did not arrive: {}",
                         intent.plan.old_primary.name,
                         late.subtract(&new_set)
                     );
+                    if !last_time {
+                        self.report.progress(self.context, Step::Detach.reason(), &left_behind);
+                        self.report.try_flush(self.context).await;
+                        return Ok(Effect::Again(left_behind));
+                    }
                 }
                 Err(error) => return Ok(Effect::Lost(Side::New, error.to_string())),
             }
@@ -97,7 +104,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
                 Ok(Effect::Done(if left_behind.is_empty() {
                     checked.to_owned()
                 } else {
-                    format!("detached{left_behind}")
+                    format!("detached; {left_behind}")
                 }))
             }
             Err(error) if error.kind == ServerErrorKind::Refused => Ok(Effect::Again(error.to_string())),

@@ -73,9 +73,12 @@ pub async fn reconcile<K: Kubernetes, S: Servers>(context: &Context<K, S>, key: 
         Err(Stop::End(outcome)) => {
             report.finish(context, &outcome, false);
             report.flush(context).await?;
-            let cluster = &report.takeover.spec.cluster_ref.name;
-            context.metrics.takeover_finished(&key.namespace, cluster, outcome.reason.as_str(), None);
-            super::events::ended(context, &report.takeover, &outcome).await;
+            // Else it had ended before, and told so.
+            if end(&report.takeover) == Some(outcome.reason.as_str()) {
+                let cluster = &report.takeover.spec.cluster_ref.name;
+                context.metrics.takeover_finished(&key.namespace, cluster, outcome.reason.as_str(), None);
+                super::events::ended(context, &report.takeover, &outcome).await;
+            }
             tidy(context, report.takeover).await
         }
         Err(Stop::Superseded) => {
@@ -261,13 +264,16 @@ fn age_seconds<K, S>(context: &Context<K, S>, takeover: &MasterTakeover) -> i64 
     created.map_or(0, |created| context.clock.now().0.duration_since(created).as_secs())
 }
 
+/// The reason with which it ended, if its status says that it did.
+pub fn end(takeover: &MasterTakeover) -> Option<&str> {
+    let status = takeover.status.as_ref()?;
+    let condition = conditions::find(&status.conditions, conditions::SUCCEEDED)?;
+    (condition.status != Truth::Unknown.as_str()).then_some(condition.reason.as_str())
+}
+
 /// Whether its status says that it ended.
 pub fn finished(takeover: &MasterTakeover) -> bool {
-    takeover
-        .status
-        .as_ref()
-        .and_then(|status| conditions::find(&status.conditions, conditions::SUCCEEDED))
-        .is_some_and(|condition| condition.status != Truth::Unknown.as_str())
+    end(takeover).is_some()
 }
 
 /// What remains to be done for an ended takeover: release the finalizer, follow the generation, delete it in time.

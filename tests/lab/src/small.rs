@@ -16,8 +16,10 @@ use crate::run::Run;
 use crate::tools;
 
 mod pods;
+mod register;
 
 pub use pods::{PodSpec, create_pod, delete_pod, pod_for, set_pod_ready, write_secret};
+pub use register::{apply_cluster, register};
 
 /// A control plane on loopback with its run.
 #[derive(Debug)]

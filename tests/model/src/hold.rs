@@ -41,6 +41,8 @@ impl Turn<'_> {
 
     /// Takes hold of one server again and reads it.
     pub(crate) fn regrasp(&mut self, side: Side) -> bool {
+        // `Situation::lose_new`.
+        let open = matches!(self.me().seen.at(Side::New), Seen::Known { mode: Mode::Open, .. });
         let mut grasp = self.grasp(side);
         // Holding the lock shows that no later epoch is at work here now. That none was here, and went, only the claim can tell.
         if grasp == Grasp::Held
@@ -64,6 +66,9 @@ impl Turn<'_> {
                 }
             }
             Grasp::Lost => {
+                if side == Side::New && open {
+                    self.me().loose = true;
+                }
                 self.leave(side);
                 *self.me().hands.at_mut(side) = false;
                 *self.me().seen.at_mut(side) = Seen::Lost;

@@ -4,6 +4,7 @@ use crate::fault::Fate;
 use crate::state::{State, World};
 use crate::store::{CANARY, SERVICE, Store};
 use mysql_takeover::api::{MasterTakeover, MySQLCluster};
+use mysql_takeover::controller::takeover::end;
 use mysql_takeover::kubernetes::port::{
     DesiredService, EndpointView, Notice, PodView, Regarding, SecretData, ServiceView,
 };
@@ -97,9 +98,13 @@ impl SimulatedApi {
             {
                 return None;
             }
+            let was = end(stored).map(ToOwned::to_owned);
             change(stored)?;
             stored.metadata.resource_version = Some(version);
             let written = stored.clone();
+            if was.is_some() && end(&written) != was.as_deref() {
+                state.store.illegal.push(format!("{was:?} was told, then {:?}", end(&written)));
+            }
             state.store.collect();
             Some(written)
         })

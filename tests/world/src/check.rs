@@ -4,20 +4,14 @@ use crate::scenario::Variant;
 use crate::server::{holds, past};
 use crate::state::State;
 use crate::store::CANARY;
-use mysql_takeover::api::conditions::{self, SUCCEEDED};
+use mysql_takeover::api::conditions;
+use mysql_takeover::api::is_held;
 use mysql_takeover::api::journal::ReadOnly;
-use mysql_takeover::api::{MasterTakeover, is_held};
+use mysql_takeover::controller::takeover::end;
 use std::time::Duration;
 
 /// Clients write again within this time after everything has come to rest.
 const WRITES_FLOW: Duration = Duration::from_secs(1);
-
-/// Reason of the `Succeeded` condition, once it is not unknown.
-pub fn ended(takeover: &MasterTakeover) -> Option<&str> {
-    let status = takeover.status.as_ref()?;
-    let condition = conditions::find(&status.conditions, SUCCEEDED)?;
-    (condition.status != "Unknown").then_some(condition.reason.as_str())
-}
 
 /// What is not as it must be.
 pub fn at_rest(state: &State, variant: Variant) -> Vec<String> {
@@ -30,10 +24,7 @@ pub fn at_rest(state: &State, variant: Variant) -> Vec<String> {
     let status = state.store.cluster.status.clone().unwrap_or_default();
     must(status.active_takeover.is_none(), "the claim is not released");
     for (name, takeover) in &state.store.takeovers {
-        must(
-            ended(takeover).is_some_and(|reason| !reason.is_empty()),
-            &format!("takeover {name} did not end"),
-        );
+        must(end(takeover).is_some_and(|reason| !reason.is_empty()), &format!("takeover {name} did not end"));
         let held = takeover.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
         must(!held, &format!("takeover {name} keeps its finalizer"));
         must(

@@ -46,6 +46,9 @@ pub enum Fault {
     DeletedByForce,
     /// The user deletes the cluster; it is applied anew once it is gone.
     ClusterDeleted,
+    /// A client commits a prepared transaction on the frozen old primary. Not among [`Fault::all`]: where the old primary is lost
+    /// next, what it alone holds is lost with it, and nobody can do anything about that.
+    SlipsThrough,
     /// Somebody else writes to the cluster's status, so that the next write of ours conflicts.
     Conflict,
 }
@@ -102,6 +105,7 @@ impl Fault {
             Self::ReplicationCut(_) => "replicationCut",
             Self::ApplierStalls(_) => "applierStalls",
             Self::LockHeld => "lockHeld",
+            Self::SlipsThrough => "slipsThrough",
             Self::PodReplaced(_) => "podReplaced",
             Self::Cancelled | Self::Deleted | Self::DeletedByForce | Self::ClusterDeleted => "userChange",
             Self::Conflict => "conflict",
@@ -130,6 +134,7 @@ impl Fault {
             | Self::Deleted
             | Self::DeletedByForce
             | Self::ClusterDeleted
+            | Self::SlipsThrough
             | Self::Conflict => false,
         }
     }

@@ -14,6 +14,7 @@ pub mod session;
 pub mod state;
 mod statements;
 pub mod store;
+mod strike;
 
 pub use explore::{Figures, explore};
 pub use fault::{Fault, Planned};

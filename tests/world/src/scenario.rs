@@ -1,6 +1,6 @@
 //! One run: a takeover in the world, with faults, to its end.
 
-use crate::check::{at_rest, ended};
+use crate::check::at_rest;
 use crate::clients::Client;
 use crate::fault::Planned;
 use crate::operator;
@@ -9,6 +9,7 @@ use crate::state::{Call, State, World};
 use crate::store::Store;
 use mysql_takeover::api::MasterTakeover;
 use mysql_takeover::api::journal::ReadOnly;
+use mysql_takeover::controller::takeover::end;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -107,6 +108,8 @@ pub struct Outcome {
     pub transitions: BTreeSet<&'static str>,
     /// A person had to open a server.
     pub helped: bool,
+    /// Something slipped through the freeze.
+    pub slipped: bool,
     /// Steps that the takeover's status tells of.
     pub steps: Vec<String>,
 }
@@ -177,13 +180,14 @@ async fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
         process.dead.cancel();
     }
     Ok(Outcome {
-        reason: state.store.takeovers.get("move").and_then(ended).map(ToOwned::to_owned),
+        reason: state.store.takeovers.get("move").and_then(end).map(ToOwned::to_owned),
         violations: state.violations.clone(),
         calls: state.calls.clone(),
         acknowledged: state.writes,
         longest_gap: state.longest_gap,
         transitions: state.store.transitions.clone(),
         helped: person.helped,
+        slipped: state.slipped.is_some(),
         steps: state.store.takeovers.get("move").map(steps).unwrap_or_default(),
     })
 }
@@ -195,7 +199,7 @@ fn steps(takeover: &MasterTakeover) -> Vec<String> {
 
 fn all_ended(state: &State) -> bool {
     let claimed = state.store.cluster.status.as_ref().is_some_and(|status| status.active_takeover.is_some());
-    !claimed && state.store.takeovers.values().all(|takeover| ended(takeover).is_some())
+    !claimed && state.store.takeovers.values().all(|takeover| end(takeover).is_some())
 }
 
 fn start_successors(world: &World) {

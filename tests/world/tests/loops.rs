@@ -106,6 +106,25 @@ fn the_user_changes_his_mind_at_every_call() {
 }
 
 #[test]
+fn what_slips_through_the_freeze_reaches_the_new_primary_however_long_replication_is_away() {
+    let mut slipped = 0;
+    for variant in Variant::ALL {
+        for scenario in everywhere(variant, &[Fault::SlipsThrough]).unwrap() {
+            let call = scenario.faults[0].call;
+            for cut in [None, Some(Fault::ReplicationCut(0))] {
+                let cut = cut.map(|fault| world::Planned { call, fault });
+                let scenario =
+                    Scenario { variant, faults: scenario.faults.iter().copied().chain(cut).collect() };
+                let outcome = run(&scenario).unwrap();
+                assert!(outcome.violations.is_empty(), "{}: {:?}", name(&scenario), outcome.violations);
+                slipped += usize::from(outcome.slipped);
+            }
+        }
+    }
+    assert!(slipped > 10, "{slipped} scenarios in which something slipped through");
+}
+
+#[test]
 fn every_server_fails_at_every_call() {
     let servers = Fault::all().into_iter().filter(|fault| match fault {
         Fault::ServerCrash(_)
@@ -128,6 +147,7 @@ fn every_server_fails_at_every_call() {
         | Fault::Deleted
         | Fault::DeletedByForce
         | Fault::ClusterDeleted
+        | Fault::SlipsThrough
         | Fault::Conflict => false,
     });
     let servers: Vec<Fault> = servers.collect();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use kube::Api;
 use kube::api::DynamicObject;
-use serde_json::json;
 
 use super::by_hand::{HandTopology, Procedure};
 use super::steps::StepTimes;
@@ -18,7 +17,7 @@ use crate::mysqld::{Topology, TopologyOptions};
 use crate::operator::{self, Operator};
 use crate::resources::{create_takeover, follow_takeover, takeovers, wait_for_condition};
 use crate::run::Run;
-use crate::small::{SmallTier, TestNamespace, pod_for, write_secret};
+use crate::small::{SmallTier, register};
 use crate::{resources, tools};
 
 /// Name of the topology, of its `MySQLCluster` and of the label value that selects its Pods.
@@ -137,7 +136,7 @@ impl Stage {
         let topology = Topology::start(&tier.run, &mysql, TopologyOptions::new(CLUSTER, 3)).await?;
         let namespace = tier.namespace("bench").await?;
         control_plane::apply(&namespace.client, &operator::definitions(&program)?, None).await?;
-        register(&namespace, &topology).await?;
+        register(&namespace, &topology, CLUSTER, |_| {}).await?;
         let options = operator::Options {
             program,
             name: "operator".to_owned(),
@@ -179,25 +178,4 @@ impl Stage {
         status.verify().with_context(|| format!("takeover {name}"))?;
         Ok(status)
     }
-}
-
-/// Pods, Secrets and the `MySQLCluster`. Without Services: endpoints on loopback are refused, and none is measured here.
-async fn register(namespace: &TestNamespace, topology: &Topology) -> Result<()> {
-    write_secret(namespace, "operator", &topology.accounts.operator).await?;
-    write_secret(namespace, "replication", &topology.accounts.replication).await?;
-    for server in &topology.servers {
-        pod_for(namespace, server, CLUSTER).await?;
-    }
-    let cluster = json!({
-        "apiVersion": "mysql-takeover.io/v1alpha1",
-        "kind": "MySQLCluster",
-        "metadata": {"name": CLUSTER},
-        "spec": {
-            "discovery": {"selector": {"matchLabels": {"app": CLUSTER}}},
-            "credentials": {"secretRef": {"name": "operator"}},
-            "replicationCredentials": {"secretRef": {"name": "replication"}},
-            "tls": {"mode": "Required"},
-        },
-    });
-    control_plane::apply(&namespace.client, &cluster.to_string(), Some(&namespace.name)).await
 }

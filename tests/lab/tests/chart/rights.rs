@@ -7,7 +7,7 @@ use lab::loopback::Block;
 use lab::mysqld::{Topology, TopologyOptions};
 use lab::operator::{self, Operator};
 use lab::resources::{clusters, create_takeover, follow_takeover, takeovers, wait_for_condition};
-use lab::small::{SmallTier, TestNamespace, pod_for, write_secret};
+use lab::small::{SmallTier, TestNamespace, register};
 use lab::wait::{Look, until};
 use lab::{control_plane, tools};
 use serde_json::json;
@@ -15,26 +15,6 @@ use std::time::Duration;
 
 const CLUSTER: &str = "orders-db";
 const LIMIT: Duration = Duration::from_mins(1);
-
-async fn register(namespace: &TestNamespace, topology: &Topology) {
-    write_secret(namespace, "orders-db-operator", &topology.accounts.operator).await.unwrap();
-    write_secret(namespace, "orders-db-replication", &topology.accounts.replication).await.unwrap();
-    for server in &topology.servers {
-        pod_for(namespace, server, CLUSTER).await.unwrap();
-    }
-    let cluster = json!({
-        "apiVersion": "mysql-takeover.io/v1alpha1",
-        "kind": "MySQLCluster",
-        "metadata": {"name": CLUSTER},
-        "spec": {
-            "discovery": {"selector": {"matchLabels": {"app": CLUSTER}}},
-            "credentials": {"secretRef": {"name": "orders-db-operator"}},
-            "replicationCredentials": {"secretRef": {"name": "orders-db-replication"}},
-            "tls": {"mode": "Required"},
-        },
-    });
-    control_plane::apply(&namespace.client, &cluster.to_string(), Some(&namespace.name)).await.unwrap();
-}
 
 /// Creates owned Services, deletes a takeover after its time: the rights that a takeover alone does not need.
 async fn use_the_other_rights(namespace: &TestNamespace, takeover: &str) {
@@ -78,7 +58,7 @@ async fn an_operator_with_the_rights_of_the_chart_carries_out_a_takeover() {
 
     let kubeconfig = tier.control_plane.admin_kubeconfig().display().to_string();
     let values = format!(
-        "crds.enabled=false,watchNamespaces={{{name}}},rbac.secretNames={{orders-db-operator,orders-db-replication}},\
+        "crds.enabled=false,watchNamespaces={{{name}}},rbac.secretNames={{operator,replication}},\
          rbac.aggregateToView=false,rbac.aggregateToEdit=false,rbac.aggregateToAdmin=false"
     );
     let target = ["--namespace", name, "--kubeconfig", &kubeconfig];
@@ -86,7 +66,7 @@ async fn an_operator_with_the_rights_of_the_chart_carries_out_a_takeover() {
 
     let mysql = tools::find_mysql().unwrap_or_else(|error| panic!("{error:#}"));
     let topology = Topology::start(&tier.run, &mysql, TopologyOptions::new(CLUSTER, 3)).await.unwrap();
-    register(&namespace, &topology).await;
+    register(&namespace, &topology, CLUSTER, |_| {}).await.unwrap();
 
     // What RBAC knows the Deployment's Pods as; there is no kubelet here to run them.
     let account = format!("system:serviceaccount:{name}:mysql-takeover");

@@ -125,6 +125,16 @@ pub const MUTANTS: &[Mutant] = &[
         ),
     },
     Mutant {
+        name: "detach-without-what-slipped-through",
+        breaks: "detaches after a while although the new primary lacks what the frozen old one took all the same",
+        file: "src/controller/takeover/forward.rs",
+        find: "if !last_time {",
+        replace: "if false {",
+        test: simulated(
+            "what_slips_through_the_freeze_reaches_the_new_primary_however_long_replication_is_away",
+        ),
+    },
+    Mutant {
         name: "do-not-kill-the-old-connections",
         breaks: "leaves clients on the frozen old primary for ever",
         file: "src/controller/takeover/outage.rs",

@@ -115,6 +115,16 @@ pub const MUTANTS: &[Mutant] = &[
         ),
     },
     Mutant {
+        name: "take-what-is-lost-for-shut",
+        breaks: "thaws the old primary although the new one accepted writes when it was last seen",
+        file: "src/takeover/situation.rs",
+        find: "if matches!(&self.new, View::Known(view) if view.read_only == ReadOnly::Off) {",
+        replace: "if false {",
+        test: unit(
+            "takeover::decide::tests::a_new_primary_that_boots_writable_is_shut_and_not_taken_for_opened",
+        ),
+    },
+    Mutant {
         name: "a-restart-settles",
         breaks: "takes an old primary that was restarted writable as proof that nothing was sent",
         file: "src/takeover/situation.rs",
