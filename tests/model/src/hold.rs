@@ -66,7 +66,7 @@ impl Turn<'_> {
                 }
             }
             Grasp::Lost => {
-                if side == Side::New && open {
+                if side == Side::New && open && !self.planted(Mistake::ForgetOpen) {
                     self.me().loose = true;
                 }
                 self.leave(side);

@@ -54,7 +54,7 @@ pub enum Mistake {
     TrustJournal,
     /// Takes hold of a server and does not ask afterwards whether the claim is still its own.
     TrustHold,
-    /// Forgets that it saw the new primary open where that could not be recorded.
+    /// Forgets that it saw the new primary open, where that could not be recorded and the server is lost afterwards.
     ForgetOpen,
     /// Takes the answer to the thaw, and no later look, for the state in which it leaves the old primary.
     TrustThaw,
