@@ -56,7 +56,8 @@ async fn takeovers_by_hand_lose_nothing() {
         report.verify().unwrap();
         assert_eq!(report.findings.primary, names[old]);
         for outage in report.outages(kind) {
-            assert!(outage.any.unwrap() < Duration::from_secs(3), "{outage:?}");
+            // Polling takes a second or two; a busy machine may add some.
+            assert!(outage.any.unwrap() < Duration::from_secs(10), "{outage:?}");
             assert!(outage.worst.unwrap() >= outage.any.unwrap(), "{outage:?}");
             assert!(outage.error_count() > 0, "clients must have noticed: {outage:?}");
         }

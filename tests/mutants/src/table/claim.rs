@@ -135,6 +135,14 @@ pub const MUTANTS: &[Mutant] = &[
         ),
     },
     Mutant {
+        name: "take-an-end-back",
+        breaks: "writes the progress of an overtaken instance over the end that its successor told",
+        file: "src/controller/report.rs",
+        find: "(Some(_), None) => return Err(Error::Conflict),\n",
+        replace: "",
+        test: simulated("what_was_found_stays_mended"),
+    },
+    Mutant {
         name: "do-not-kill-the-old-connections",
         breaks: "leaves clients on the frozen old primary for ever",
         file: "src/controller/takeover/outage.rs",
