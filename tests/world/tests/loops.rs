@@ -175,6 +175,8 @@ fn what_was_found_stays_mended() {
         (Variant::Undone, "read read_only of orders-db-1", 0, Fault::PauseBefore),
         (Variant::UndoneFreezeFirst, "write the cluster", 1, Fault::PauseAfter),
         (Variant::UndoneFreezeFirst, "read read_only of orders-db-1", 0, Fault::PauseBefore),
+        // A cluster that was deleted took the journal along.
+        (Variant::Undone, "write the cluster", 1, Fault::ClusterDeleted),
         // Woken, it wrote its progress over the end that the other instance had told.
         (Variant::Plain, "publish an Event", 0, Fault::PauseBefore),
     ];

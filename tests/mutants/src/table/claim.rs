@@ -108,7 +108,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/controller/cluster/hold.rs",
         find: "if claimed || !is_held(&cluster)",
         replace: "if !is_held(&cluster)",
-        test: program("takeover", "a_claimed_takeover_is_not_deleted_before_it_is_undone"),
+        test: simulated("what_was_found_stays_mended"),
     },
     Mutant {
         name: "skip-the-proof-of-catching-up",
