@@ -78,7 +78,10 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
             match hand.watch.wait_until_applied(late, LATE_LIMIT).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let new_set = hand.watch.executed().await.unwrap_or_default();
+                    let new_set = match hand.watch.executed().await {
+                        Ok(set) => set,
+                        Err(error) => return Ok(Effect::Lost(Side::New, error.to_string())),
+                    };
                     left_behind = format!(
                         "{} has transactions that did not arrive: {}",
                         intent.plan.old_primary.name,

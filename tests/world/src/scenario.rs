@@ -134,7 +134,7 @@ async fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
     for (number, client) in (1_u64..).zip(Client::ALL) {
         tokio::spawn(client.write(world.clone(), Duration::from_millis(number * 13)));
     }
-    // Once the cluster was looked at, its Services lead to the primary.
+    // Virtual time, which costs nothing: once the cluster was looked at (every 5 s), its Services lead to the primary.
     tokio::time::sleep(Duration::from_secs(7)).await;
     {
         let mut state = world.lock();
