@@ -7,6 +7,7 @@ pub mod error;
 pub mod events;
 pub mod failpoint;
 pub mod gate;
+pub mod landing;
 pub mod observe;
 pub mod preflight;
 pub mod reattach;

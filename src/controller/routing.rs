@@ -2,25 +2,22 @@
 
 use super::Context;
 use super::access::Access;
+use super::landing::{Landing, Watchers};
 use crate::api::cluster::{ManageServices, MySQLCluster, Services};
 use crate::api::journal::PreImage;
 use crate::api::{INSTANCE_LABEL, STATEFUL_SET_POD_LABEL};
 use crate::kubernetes::port::{DesiredService, PodView};
 use crate::kubernetes::{ApiError, Key, Kubernetes};
-use crate::mysql::Servers;
+use crate::mysql::{Endpoint, Servers};
 use crate::takeover::Routed;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bound on one look through a Service: it is repeated at once.
-const PROBE_LIMIT: Duration = Duration::from_millis(250);
 /// Hits in a row that count where two label patches, and so two syncs of kube-proxy, are in play.
 const HITS_WITH_LABELS: u32 = 8;
-/// Looks through a Service that are under way at the same time.
-const OVERLAPPING_PROBES: u32 = 3;
-/// Pause between two looks at EndpointSlices, or after one through a Service that nobody answered.
-const PROBE_PAUSE: Duration = Duration::from_millis(1);
+/// Pause between two looks at EndpointSlices.
+const SLICE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The selector that an owned primary Service has for an instance: one instance, by a label that its owner sets again
 /// when the Pod is made anew.
@@ -105,14 +102,18 @@ impl<K: Kubernetes, S: Servers> Router<'_, K, S> {
 
     /// Sends new connections to `to` instead of `from`, and waits, bounded, until they really land there. The message
     /// tells what was seen. An owned Service is one write; labels are two, the new one first so that no slice is empty.
-    pub async fn send_to(&self, from: &str, to: &str, server_uuid: &str) -> Result<String, RouteError> {
+    pub async fn send_to(
+        &self,
+        from: &str,
+        to: &str,
+        server_uuid: &str,
+        watchers: Watchers<'_, S::Session>,
+    ) -> Result<String, RouteError> {
         let started = Instant::now();
         let pod = self.access.pod(to).ok_or_else(|| RouteError::Late(format!("there is no Pod {to}")))?;
-        let probe = self.probe_target().await?;
-        // Asked before anything moves: where even the old primary cannot be reached through it, it tells nothing later.
-        let probe = match probe {
-            Some(target) if self.behind(&target).await.is_some() => Some(target),
-            Some(_) | None => None,
+        let landing = match self.service_endpoint().await? {
+            Some(service) => Landing::try_out(&self.context.servers, service, watchers.old).await,
+            None => None,
         };
         if let Some(services) = owned(self.cluster) {
             self.point(services, pod).await?;
@@ -121,10 +122,9 @@ impl<K: Kubernetes, S: Servers> Router<'_, K, S> {
             self.label(to, Some(&label.primary_value)).await?;
             self.label(from, Some(&label.replica_value)).await?;
         }
-        let hits = if owned(self.cluster).is_some() { 1 } else { HITS_WITH_LABELS };
-        match (probe, &self.cluster.spec.routing.services) {
-            (Some(target), _) => {
-                self.until_landed(&target, server_uuid, hits, started).await?;
+        match (landing, &self.cluster.spec.routing.services) {
+            (Some(landing), _) => {
+                self.until_landed(&landing, server_uuid, watchers.new, started).await?;
                 Ok(format!(
                     "new connections through the Service land on {to} after {} ms",
                     started.elapsed().as_millis()
@@ -230,7 +230,7 @@ impl<K: Kubernetes, S: Servers> Router<'_, K, S> {
     }
 
     /// The address behind which the primary Service answers.
-    async fn probe_target(&self) -> Result<Option<crate::mysql::Endpoint>, ApiError> {
+    async fn service_endpoint(&self) -> Result<Option<Endpoint>, ApiError> {
         let Some(services) = &self.cluster.spec.routing.services else { return Ok(None) };
         let key = Key::new(&self.access.key.namespace, &services.primary);
         let service = self.context.kubernetes.service(&key).await?;
@@ -239,43 +239,21 @@ impl<K: Kubernetes, S: Servers> Router<'_, K, S> {
         }))
     }
 
-    async fn behind(&self, target: &crate::mysql::Endpoint) -> Option<String> {
-        self.context.servers.server_uuid_behind(target, PROBE_LIMIT).await.ok()
-    }
-
     async fn until_landed(
         &self,
-        target: &crate::mysql::Endpoint,
+        landing: &Landing<'_, S>,
         server_uuid: &str,
-        hits: u32,
+        new: Option<&mut S::Session>,
         started: Instant,
     ) -> Result<(), RouteError> {
+        let hits = if owned(self.cluster).is_some() { 1 } else { HITS_WITH_LABELS };
         let limit = self.context.settings.route_limit.saturating_sub(started.elapsed());
-        // New connections meet a read-only server from here until Open: several probes overlap, so that the change is
-        // seen within one look. Where a row of hits is asked for, one after the other counts.
-        let probes = if hits == 1 { OVERLAPPING_PROBES } else { 1 };
-        let probes = (0..probes).map(|number| {
-            Box::pin(async move {
-                tokio::time::sleep(PROBE_PAUSE * number).await;
-                let mut row = 0;
-                while row < hits {
-                    match self.behind(target).await {
-                        Some(found) if found == server_uuid => row += 1,
-                        Some(_) => row = 0,
-                        None => {
-                            row = 0;
-                            tokio::time::sleep(PROBE_PAUSE).await;
-                        }
-                    }
-                }
-            })
-        });
-        if tokio::time::timeout(limit, futures::future::select_all(probes)).await.is_ok() {
+        if landing.reached(server_uuid, new, hits, limit).await {
             return Ok(());
         }
         Err(RouteError::Late(format!(
             "new connections through Service {} did not reach the new primary within {} s. Look at its EndpointSlices and at kube-proxy",
-            target.instance,
+            landing.service_name(),
             self.context.settings.route_limit.as_secs()
         )))
     }
@@ -289,7 +267,7 @@ impl<K: Kubernetes, S: Servers> Router<'_, K, S> {
             if ready.next() == Some(Some(to)) && ready.next().is_none() {
                 return Ok(());
             }
-            tokio::time::sleep(PROBE_PAUSE * 10).await;
+            tokio::time::sleep(SLICE_PAUSE).await;
         }
         Err(RouteError::Late(format!(
             "the EndpointSlices of Service {} did not show {to} alone within {} s. Look at the Pod's readiness and at the Service's selector",

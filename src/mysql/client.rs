@@ -7,7 +7,8 @@ use super::connect::{self, Connection, Name};
 use super::dialect::{Dialect, OLDEST};
 use super::errors::Call;
 use super::port::{
-    Endpoint, OpenReply, OperatorSession, ServerError, ServerErrorKind, Servers, Session, Source, Tag,
+    Endpoint, Greeted, OpenReply, OperatorSession, ServerError, ServerErrorKind, Servers, Session, Source,
+    Tag,
 };
 use crate::api::journal::{EventIdentity, ReadOnly};
 use crate::topology::{Activity, GtidSet, ServerFacts};
@@ -148,6 +149,10 @@ impl Servers for MysqlServers {
         answer.row(0).and_then(|row| row.text("server_uuid")).ok_or_else(|| call.unreadable("no server_uuid"))
     }
 
+    async fn greet(&self, endpoint: &Endpoint, limit: Duration) -> Result<Greeted, ServerError> {
+        super::greeting::greet(endpoint, limit).await
+    }
+
     async fn check_login(&self, endpoint: &Endpoint, limit: Duration) -> Result<(), ServerError> {
         let call = Call { instance: &endpoint.instance, action: "log in with the replication account" };
         let answer = connect::ask_once(call, endpoint, Name::Verify, "SHOW GRANTS", limit).await?;
@@ -216,6 +221,10 @@ impl Session for MysqlSession {
 
     async fn still_there(&mut self, connections: &[u64]) -> Result<Vec<u64>, ServerError> {
         self.read_still_there(connections).await
+    }
+
+    async fn greets(&mut self, connection: u64) -> Result<bool, ServerError> {
+        self.read_greets(connection).await
     }
 
     async fn freeze(&mut self, lock_wait: Duration) -> Result<GtidSet, ServerError> {

@@ -9,6 +9,7 @@ mod errors;
 mod events;
 mod facts;
 mod grants;
+mod greeting;
 pub mod port;
 mod quote;
 mod replica_status;
@@ -17,4 +18,4 @@ mod sessions;
 mod statements;
 
 pub use client::{MysqlServers, MysqlSession};
-pub use port::{Endpoint, Login, ServerError, ServerErrorKind, Servers, Session, Tag, TlsSettings};
+pub use port::{Endpoint, Greeted, Login, ServerError, ServerErrorKind, Servers, Session, Tag, TlsSettings};

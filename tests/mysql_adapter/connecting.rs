@@ -1,10 +1,12 @@
 //! Connecting: transport security, logins, and servers that do not answer.
 
-use crate::support::{Fixture, LIMIT, login, stop, tag};
+use crate::support::{Fixture, LIMIT, eventually, login, stop, tag};
 use lab::mysqld::TopologyOptions;
 use lab::pki::Authority;
 use mysql_takeover::api::cluster::TlsMode;
-use mysql_takeover::mysql::{Endpoint, Login, MysqlServers, ServerError, ServerErrorKind, Servers as _};
+use mysql_takeover::mysql::{
+    Endpoint, Login, MysqlServers, ServerError, ServerErrorKind, Servers as _, Session as _,
+};
 use std::time::{Duration, Instant};
 
 async fn connect(endpoint: &Endpoint) -> Result<(), ServerError> {
@@ -101,5 +103,31 @@ async fn a_server_that_is_gone_or_frozen_is_unreachable_within_the_bound() {
     let error = MysqlServers.connect(&fixture.endpoint(0), &tag(0, "observe"), limit).await.unwrap_err();
     assert_eq!(error.kind, ServerErrorKind::Unreachable, "{error}");
     assert!(begin.elapsed() < limit * 2, "{:?}", begin.elapsed());
+    fixture.at(0).cont().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_tells_whom_it_greets_until_they_log_in_or_leave() {
+    let fixture = Fixture::start("adapter-greeting", 2).await;
+    let (mut one, mut other) = (fixture.session(0).await, fixture.session(1).await);
+    let greeted = MysqlServers.greet(&fixture.endpoint(0), LIMIT).await.unwrap();
+    assert!(one.greets(greeted.connection).await.unwrap());
+    assert!(!other.greets(greeted.connection).await.unwrap());
+    let logged_in = one.connection();
+    assert!(!one.greets(logged_in).await.unwrap());
+    let connection = greeted.connection;
+    drop(greeted);
+    eventually("the connection is closed", async || !one.greets(connection).await.unwrap()).await;
+
+    let mut nobody = fixture.endpoint(0);
+    nobody.port = 1;
+    let error = MysqlServers.greet(&nobody, LIMIT).await.err().unwrap();
+    assert_eq!(error.kind, ServerErrorKind::Unreachable, "{error}");
+    stop(fixture.at(0)).await;
+    let begin = Instant::now();
+    let limit = Duration::from_millis(300);
+    let error = MysqlServers.greet(&fixture.endpoint(0), limit).await.err().unwrap();
+    assert_eq!(error.kind, ServerErrorKind::Unreachable, "{error}");
+    assert!(begin.elapsed() < limit * 3, "{:?}", begin.elapsed());
     fixture.at(0).cont().unwrap();
 }

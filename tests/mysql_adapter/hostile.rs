@@ -28,8 +28,8 @@ fn greeting() -> Vec<u8> {
     packet(0, &body)
 }
 
-/// Connects to a server that sends these bytes, one after each packet that it gets.
-async fn connect_to(answers: Vec<Vec<u8>>) -> mysql_takeover::mysql::ServerError {
+/// A server that sends these bytes, one after each packet that it gets.
+fn serve(answers: Vec<Vec<u8>>) -> (Endpoint, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
@@ -48,6 +48,12 @@ async fn connect_to(answers: Vec<Vec<u8>>) -> mysql_takeover::mysql::ServerError
         login: Login::new("operator", "geheim"),
         tls: TlsSettings { mode: TlsMode::Disabled, ca_pem: None, server_name: None },
     };
+    (endpoint, server)
+}
+
+/// Connects to such a server.
+async fn connect_to(answers: Vec<Vec<u8>>) -> mysql_takeover::mysql::ServerError {
+    let (endpoint, server) = serve(answers);
     let begin = Instant::now();
     let error = MysqlServers.connect(&endpoint, &tag(1, "work"), LIMIT).await.unwrap_err();
     assert!(begin.elapsed() < LIMIT * 2);
@@ -81,4 +87,22 @@ async fn a_password_is_never_sent_in_clear() {
     let error = connect_to(vec![greeting(), packet(2, &switch)]).await;
     assert_eq!(error.kind, ServerErrorKind::AccessDenied, "{error}");
     assert!(error.message.contains("plugin"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_greets_otherwise_than_a_server_is_unreachable() {
+    for nonsense in [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+        packet(0, b""),
+        packet(0, &[0x0a, b'9']),
+        packet(0, b"\xff\x69\x04Host is blocked"),
+        vec![0xff, 0xff, 0xff, 0],
+        vec![],
+    ] {
+        let shown = format!("{nonsense:?}");
+        let (endpoint, server) = serve(vec![nonsense]);
+        let error = MysqlServers.greet(&endpoint, LIMIT).await.err().unwrap();
+        assert_eq!(error.kind, ServerErrorKind::Unreachable, "{error} from {shown}");
+        server.join().unwrap();
+    }
 }

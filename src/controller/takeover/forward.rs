@@ -8,9 +8,10 @@ use crate::api::common::DemotedPrimary;
 use crate::api::journal::{Intent, Repair};
 use crate::controller::Context;
 use crate::controller::access::{Access, AccessError};
+use crate::controller::landing::Watchers;
 use crate::controller::observe;
 use crate::controller::reattach::{reattach, trouble};
-use crate::controller::routing::RouteError;
+use crate::controller::routing::{RouteError, Router};
 use crate::kubernetes::Kubernetes;
 use crate::mysql::{ServerErrorKind, Servers, Session};
 use crate::takeover::situation::Opened;
@@ -38,7 +39,12 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let (old, new) = (&intent.plan.old_primary, &intent.plan.new_primary);
         // Whatever comes of it, a part may have been written.
         self.situation.routed = Routed::Unknown;
-        let sent = self.router().send_to(&old.name, &new.name, &new.server_uuid).await;
+        let router = Router { context: self.context, cluster: &self.claim.cluster, access: &self.access };
+        let watchers = Watchers {
+            old: self.old.as_mut().map(|hand| &mut hand.watch),
+            new: self.new.as_mut().map(|hand| &mut hand.watch),
+        };
+        let sent = router.send_to(&old.name, &new.name, &new.server_uuid, watchers).await;
         match (sent, before_open) {
             (Ok(message), _) => {
                 self.situation.routed = Routed::New;

@@ -4,7 +4,7 @@ use mysql_takeover::api::journal::{EventIdentity, ReadOnly};
 use mysql_takeover::mysql::Tag;
 use mysql_takeover::topology::facts::{ReplicationChannel, Startup, ThreadState, Version};
 use mysql_takeover::topology::{GtidSet, ServerFacts};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -111,6 +111,8 @@ pub struct Server {
     pub sessions: BTreeMap<u64, SessionState>,
     /// Named locks and their holders.
     pub locks: BTreeMap<String, u64>,
+    /// Connections that nobody has logged in on yet.
+    pub greeted: BTreeSet<u64>,
     /// Sessions of clients.
     pub clients: Vec<u64>,
     /// Events that are enabled here.
@@ -143,6 +145,7 @@ impl Server {
             lock_held: None,
             sessions: BTreeMap::new(),
             locks: BTreeMap::new(),
+            greeted: BTreeSet::new(),
             clients: Vec::new(),
             events: Vec::new(),
             next_session: 10,
@@ -201,6 +204,7 @@ impl Server {
         self.incarnation += 1;
         self.sessions.clear();
         self.locks.clear();
+        self.greeted.clear();
         self.clients.clear();
         self.lock_held = None;
     }

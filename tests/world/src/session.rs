@@ -3,7 +3,7 @@
 use crate::fault::Fate;
 use crate::server::{SessionState, past, uuid};
 use crate::state::{State, World};
-use mysql_takeover::mysql::{Endpoint, ServerError, ServerErrorKind, Servers, Tag};
+use mysql_takeover::mysql::{Endpoint, Greeted, ServerError, ServerErrorKind, Servers, Tag};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -121,10 +121,45 @@ impl Servers for SimulatedServers {
         Ok(uuid(number))
     }
 
+    async fn greet(&self, endpoint: &Endpoint, _limit: Duration) -> Result<Greeted, ServerError> {
+        let (number, fate) = self.reach(endpoint, "be greeted by").await?;
+        let greeted = {
+            let mut state = self.world.lock();
+            let Some(server) = state.servers.get_mut(number) else {
+                return Err(Self::error(
+                    &endpoint.instance,
+                    "be greeted by",
+                    ServerErrorKind::Unreachable,
+                    "gone",
+                ));
+            };
+            let id = server.number_session();
+            server.greeted.insert(id);
+            Greeted::new(id, OpenConnection { world: self.world.clone(), server: number, id })
+        };
+        self.world.leave(self.operator, fate).await;
+        Ok(greeted)
+    }
+
     async fn check_login(&self, endpoint: &Endpoint, _limit: Duration) -> Result<(), ServerError> {
         let (_, fate) = self.reach(endpoint, "check the login at").await?;
         self.world.leave(self.operator, fate).await;
         Ok(())
+    }
+}
+
+/// Closes a greeted connection.
+struct OpenConnection {
+    world: World,
+    server: usize,
+    id: u64,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        if let Some(server) = self.world.lock().servers.get_mut(self.server) {
+            server.greeted.remove(&self.id);
+        }
     }
 }
 

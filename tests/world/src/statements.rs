@@ -147,6 +147,13 @@ impl Session for SimulatedSession {
         .await
     }
 
+    async fn greets(&mut self, connection: u64) -> Result<bool, ServerError> {
+        self.read("look whom it greets on", move |state, number| {
+            state.servers.get(number).map(|server| server.greeted.contains(&connection))
+        })
+        .await
+    }
+
     async fn freeze(&mut self, lock_wait: Duration) -> Result<GtidSet, ServerError> {
         let until = Instant::now() + lock_wait;
         self.call("freeze", lock_wait * 2, move |state, number| {

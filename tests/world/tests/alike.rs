@@ -311,6 +311,13 @@ async fn locks_and_sessions<G: Ground>(ground: &G, seen: &mut Transcript) {
     .await;
     seen.note("free again", told(three.take_lock("alike", LIMIT).await));
     seen.note("killing nobody", told(three.kill(&[999_999]).await));
+    let greeted = ground.port().greet(&ground.endpoint(0), LIMIT).await.unwrap();
+    seen.note("greeted, not logged in", told(three.greets(greeted.connection).await));
+    let connection = greeted.connection;
+    drop(greeted);
+    eventually("a greeted connection is closed", async || !three.greets(connection).await.unwrap()).await;
+    let logged_in = three.connection();
+    seen.note("logged in", told(three.greets(logged_in).await));
 }
 
 async fn freezing<G: Ground, S: Session>(
