@@ -13,8 +13,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Logins that are under way at the same time, where greetings tell nothing.
 const OVERLAPPING_LOGINS: u32 = 3;
 /// Greetings without a login in between: well under the default of `max_connect_errors`, 100, after which a server shuts
-/// a host out, and the operator with it.
-const GREETINGS_PER_LOGIN: u32 = 20;
+/// a host out, and the operator with it. A login takes the time of several greetings.
+const GREETINGS_PER_LOGIN: u32 = 40;
 
 /// The two primaries' sessions that are asked whether it was they who greeted.
 pub struct Watchers<'a, T> {

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 const LONGEST: usize = 1024;
 /// Protocol version that a greeting begins with.
 const PROTOCOL: u8 = 10;
+/// Connections without a login after which a server shuts the host out, unless it is told otherwise.
+const DEFAULT_MAX_CONNECT_ERRORS: u32 = 100;
 
 /// Connects and reads the greeting, all within `limit`. The connection stays open for as long as the result is kept.
 pub(super) async fn greet(endpoint: &Endpoint, limit: Duration) -> Result<Greeted, ServerError> {
@@ -44,14 +46,16 @@ fn connection_id(body: &[u8]) -> Option<u64> {
 }
 
 impl MysqlSession {
-    /// A thread has no user before its client has logged in.
+    /// A thread has no user before its client has logged in. A server that shuts hosts out sooner than by default is not to
+    /// be greeted often, and so tells nothing.
     pub(super) async fn read_greets(&mut self, connection: u64) -> Result<bool, ServerError> {
         if !self.performance_schema {
             return Ok(false);
         }
         let packet = format!(
             "SELECT COUNT(*) AS greeted FROM performance_schema.threads WHERE processlist_id = {connection} \
-             AND name LIKE 'thread/%one_connection' AND processlist_user IS NULL"
+             AND name LIKE 'thread/%one_connection' AND processlist_user IS NULL \
+             AND @@GLOBAL.max_connect_errors >= {DEFAULT_MAX_CONNECT_ERRORS}"
         );
         let answer = self.packet("look whom it greets", self.limit, &packet).await?;
         Ok(answer.row(0).is_some_and(|row| row.yes("greeted")))

@@ -119,6 +119,11 @@ async fn a_server_tells_whom_it_greets_until_they_log_in_or_leave() {
     drop(greeted);
     eventually("the connection is closed", async || !one.greets(connection).await.unwrap()).await;
 
+    // Greeted often, this one would shut the operator out.
+    fixture.at(0).execute(&["SET GLOBAL max_connect_errors = 99"]).await.unwrap();
+    let greeted = MysqlServers.greet(&fixture.endpoint(0), LIMIT).await.unwrap();
+    assert!(!one.greets(greeted.connection).await.unwrap());
+
     let mut nobody = fixture.endpoint(0);
     nobody.port = 1;
     let error = MysqlServers.greet(&nobody, LIMIT).await.err().unwrap();
