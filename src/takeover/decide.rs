@@ -22,12 +22,9 @@ pub enum Decision {
     RolledBack(Outcome),
 }
 
-/// Something to undo. In this order: nothing on its way may open the new primary; writes come back; routing follows.
+/// Something to undo. In this order: nothing but the old primary may be open; writes come back; routing follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Undo {
-    /// End every earlier session of ours on the new primary, see them gone, and read it: whatever they sent has happened or
-    /// never will.
-    SettleNew,
     /// Make the new primary, which booted writable, read-only again.
     ShutNew,
     /// Give the old primary its recorded read-only state back.
@@ -40,8 +37,7 @@ pub enum Undo {
 
 impl Undo {
     /// Every kind, in order.
-    pub const ALL: [Self; 5] =
-        [Self::SettleNew, Self::ShutNew, Self::ThawOld, Self::RouteBack, Self::LookBack];
+    pub const ALL: [Self; 4] = [Self::ShutNew, Self::ThawOld, Self::RouteBack, Self::LookBack];
 }
 
 /// What to do next for a takeover whose intent is recorded. `past_deadline` tells whether the intent's deadline has passed.
@@ -54,12 +50,10 @@ pub fn decide(
     match situation.opened(intent) {
         Opened::Yes => forward(intent, situation),
         Opened::Unknown(why) => Decision::Hold(format!(
-            "{new} cannot be read ({why}) and may be open, so {old} stays frozen until {new} can be read. Bring {new} back",
+            "{new} may be open ({why}), so {old} stays frozen until {new} can be read. Bring {new} back",
             new = intent.plan.new_primary.name,
             old = intent.plan.old_primary.name,
         )),
-        // A packet 2 of an earlier session may still open the new primary: that is settled before anything else.
-        Opened::NotYet => Decision::Undo(Undo::SettleNew),
         Opened::BootedWritable => Decision::Undo(Undo::ShutNew),
         Opened::No => match turned_back(active, intent, situation, past_deadline) {
             Some(outcome) => unwind(active, intent, situation, outcome),

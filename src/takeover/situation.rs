@@ -100,8 +100,6 @@ pub enum Opened {
     Yes,
     /// It does not and did not, and nothing on its way can open it.
     No,
-    /// It does not and did not, but something on its way may open it.
-    NotYet,
     /// It was restarted and booted writable, which is not having been opened: it may lack what the old primary acknowledged.
     BootedWritable,
     /// It cannot be told; in words.
@@ -149,7 +147,10 @@ impl Situation {
                     matches!(self.old, View::Known(_)) && !remembered && booted_writable(view, intent);
                 match (booted, remembered || shows_open(view, intent), packet) {
                     (false, true, _) => Opened::Yes,
-                    (true, _, Packet::Loose) | (false, false, Packet::Loose) => Opened::NotYet,
+                    // Whoever takes hold of the server again ends what is on its way: looking again settles it.
+                    (true, _, Packet::Loose) | (false, false, Packet::Loose) => {
+                        Opened::Unknown("a statement sent to it may still open it".to_owned())
+                    }
                     (true, _, Packet::Settled) => Opened::BootedWritable,
                     (false, false, Packet::Settled) => Opened::No,
                 }

@@ -274,7 +274,7 @@ impl Lane {
     }
 
     /// Starts writers of all sorts, and the observer.
-    pub async fn clients(&self) -> Result<Running> {
+    pub async fn clients(&self, privileged: bool) -> Result<Running> {
         let servers: Vec<_> = self.topology.servers.iter().map(lab::load::Server::from).collect();
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
         let kind = |kind, count| Clients {
@@ -282,13 +282,14 @@ impl Lane {
             retry_delay: Duration::from_millis(4),
             ..Clients::new(kind, count, addresses.clone())
         };
-        let privileged = Some(Login::of(&self.privileged, false));
+        let login = Some(Login::of(&self.privileged, false));
+        let privileged = Clients { login, ..kind(ClientKind::Drop, u32::from(privileged)) };
         let transaction = Some(Duration::from_millis(40));
         let login = Login::of(&self.accounts.application, false);
         let running = lab::load::Scenario::new(servers, login, "writes")
             .clients(kind(ClientKind::Drop, 1))
             .clients(kind(ClientKind::Keep, 1))
-            .clients(Clients { login: privileged, ..kind(ClientKind::Drop, 1) })
+            .clients(privileged)
             .clients(Clients { transaction, ..kind(ClientKind::Drop, 1) })
             .start()
             .await?;

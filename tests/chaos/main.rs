@@ -14,8 +14,7 @@ mod scenario;
 mod summary;
 
 use anyhow::Result;
-use mysql_takeover::controller::failpoint::Point;
-use scenario::{Scenario, way_to};
+use scenario::Scenario;
 use std::time::{Duration, Instant};
 
 fn number(variable: &str) -> Option<u64> {
@@ -37,9 +36,7 @@ async fn no_fault_breaks_a_promise() -> Result<()> {
     let summary = runner::once(chosen, seed).await?;
     println!("{}", summary.text());
     if only.is_none() {
-        let missed = summary.missed();
-        let expected: Vec<Point> = Point::all().into_iter().filter(|point| way_to(*point).is_err()).collect();
-        assert_eq!(missed, expected.iter().map(ToString::to_string).collect::<Vec<_>>(), "not reached");
+        assert_eq!(summary.missed(), Vec::<String>::new(), "not reached");
     }
     assert!(summary.failures.is_empty(), "seed {seed}: {} scenarios failed", summary.failures.len());
     Ok(())

@@ -9,6 +9,7 @@ use lab::load::{BegunTakeover, Report, Running};
 use lab::operator::Operator;
 use lab::resources::{self, TakeoverStatus};
 use lab::wait::{Look, until};
+use mysql_async::prelude::Queryable as _;
 use mysql_takeover::controller::failpoint::{Place, Point};
 use mysql_takeover::takeover::Undo;
 use nix::sys::signal::Signal;
@@ -58,6 +59,8 @@ pub struct Play<'a> {
     /// The fault met something; a network that is disturbed while nobody uses it proves nothing.
     pub felt: bool,
     restarts: u32,
+    /// Lets clients in on a server that booted writable, once it is shut.
+    clients_let_in: Option<tokio::task::JoinHandle<Result<()>>>,
 }
 
 /// Runs it. `seed` chooses what the scenario leaves open.
@@ -67,8 +70,18 @@ pub async fn run(lane: &mut Lane, scenario: Scenario, seed: u64) -> Result<Measu
     let step = if seed.is_multiple_of(2) { 1 } else { 2 };
     let (new, sibling) = ((old + step) % 3, (old + 3 - step) % 3);
     let name = format!("takeover-{seed}");
-    let mut play =
-        Play { lane, scenario, name, old, new, sibling, operators: Vec::new(), felt: true, restarts: 0 };
+    let mut play = Play {
+        lane,
+        scenario,
+        name,
+        old,
+        new,
+        sibling,
+        operators: Vec::new(),
+        felt: true,
+        restarts: 0,
+        clients_let_in: None,
+    };
     let result = play.run().await;
     for operator in &play.operators {
         operator.process().kill()?;
@@ -109,12 +122,13 @@ impl Play<'_> {
             Way::Forward => wanted.clone(),
             Way::Back => format!("Freeze:before=stop,{wanted}"),
             Way::Adopted => "RecordIntent:after=kill".to_owned(),
+            Way::BootedWritable => format!("Open:before=stop,{wanted}"),
         };
         let first = self.lane.launch(&failpoints)?;
         first.wait_until_ready().await?;
         self.operators.push(first);
         self.lane.wait_until_ready().await?;
-        let mut running = self.lane.clients().await?;
+        let mut running = self.lane.clients(self.scenario.way != Way::BootedWritable).await?;
         let course = self.course(&mut running, action, &wanted).await;
         // Whatever went wrong: what clients were told counts.
         match (course, running.finish().await) {
@@ -146,6 +160,7 @@ impl Play<'_> {
         match self.scenario.way {
             Way::Forward => {}
             Way::Back => self.make_open_fail(running).await?,
+            Way::BootedWritable => self.boot_writable().await?,
             Way::Adopted => {
                 self.at_point("RecordIntent:after", "kill").await?;
                 self.lane.free_lease().await?;
@@ -169,6 +184,24 @@ impl Play<'_> {
         self.at_point("Freeze:before", "stop").await?;
         self.lane.server(self.new).execute(&["STOP REPLICA SQL_THREAD"]).await?;
         running.wait_for_acknowledgements(10).await?;
+        self.go_on()
+    }
+
+    /// The new primary is restarted while the operator stands before Open, and boots writable. No client can log in there
+    /// until it is read-only again: one that writes would make it the primary. (The privileged client could.)
+    async fn boot_writable(&mut self) -> Result<()> {
+        self.at_point("Open:before", "stop").await?;
+        let server = self.lane.server(self.new);
+        let options = ["--read-only=OFF", "--super-read-only=OFF", "--init-connect=SELECT no_column"];
+        server.restart_once_with(&options).await?;
+        let mut root = server.root().await?;
+        self.clients_let_in = Some(tokio::spawn(async move {
+            while root.query_first::<bool, _>("SELECT @@super_read_only").await? != Some(true) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            root.query_drop("SET GLOBAL init_connect = ''").await?;
+            Ok(root.disconnect().await?)
+        }));
         self.go_on()
     }
 
@@ -274,6 +307,9 @@ impl Play<'_> {
     ) -> Result<(String, bool)> {
         if self.scenario.way == Way::Back {
             self.lane.server(self.new).execute(&["START REPLICA SQL_THREAD"]).await?;
+        }
+        if let Some(let_in) = self.clients_let_in.take() {
+            tokio::time::timeout(LIMIT, let_in).await.context("the new primary was never shut")???;
         }
         let by_hand = self.mend(ending).await?;
         running.wait_for_acknowledgements(12).await.context("after the takeover")?;

@@ -297,8 +297,6 @@ impl<'a, K: Kubernetes, S: Servers> Run<'a, K, S> {
         tracing::info!(takeover = %self.report.key(), ?undo, "undo");
         failpoint::before(undo);
         match undo {
-            // Taking hold of it again ends whatever could still open it, and reads it.
-            Undo::SettleNew => self.take_hold_again().await?,
             Undo::ShutNew => self.shut_new().await?,
             Undo::ThawOld => self.thaw_old(intent).await?,
             Undo::RouteBack => self.route_back(intent).await?,

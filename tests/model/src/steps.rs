@@ -19,7 +19,6 @@ impl Turn<'_> {
         };
         match decision {
             Decision::Run(step) => self.run_step(step),
-            Decision::Undo(Undo::SettleNew) => self.regrasp(Side::New),
             Decision::Undo(Undo::ShutNew) => {
                 if self.session_alive(Side::New) {
                     self.world.servers.1.mode = Mode::Shut;

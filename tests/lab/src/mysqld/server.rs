@@ -251,6 +251,15 @@ impl Server {
         self.wait_until_ready().await
     }
 
+    /// As [`Self::restart`], with more options for this one start.
+    pub async fn restart_once_with(&self, more: &[&str]) -> Result<()> {
+        let extra = self.options().extra.clone();
+        self.set_extra(extra.iter().cloned().chain(more.iter().map(|&option| option.to_owned())).collect());
+        let restarted = self.restart().await;
+        self.set_extra(extra);
+        restarted
+    }
+
     /// As [`Self::restart`], on another address: a Pod that was made anew. `authority` signs the new certificate.
     pub async fn move_to(&self, address: IpAddr, authority: &Authority) -> Result<()> {
         self.kill9()?;
