@@ -69,6 +69,11 @@ const fn simulated(name: &'static str) -> Test {
     Test { package: "world", target: Target::Test("loops"), name }
 }
 
+/// A look where a Service leads, in the simulated world.
+const fn landing(name: &'static str) -> Test {
+    Test { package: "world", target: Target::Test("landing"), name }
+}
+
 /// All mistakes.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     [decide::MUTANTS, claim::MUTANTS, servers::MUTANTS, pure::MUTANTS, surface::MUTANTS].into_iter().flatten()

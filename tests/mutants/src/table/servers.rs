@@ -1,6 +1,6 @@
 //! What is said to the servers, and how their answers are taken.
 
-use super::{Mutant, program, unit};
+use super::{Mutant, landing, program, unit};
 
 /// The mistakes of this room.
 pub const MUTANTS: &[Mutant] = &[
@@ -96,5 +96,40 @@ pub const MUTANTS: &[Mutant] = &[
         find: "remaining.drain(..remaining.len().min(answer.completed() + 1));",
         replace: "remaining.clear();",
         test: program("mysql_adapter", "sessions::clients_are_told_from_everybody_else_and_ended_in_one_go"),
+    },
+    Mutant {
+        name: "greet-without-a-login-in-between",
+        breaks: "is shut out by a server that counts connections without a login",
+        file: "src/controller/landing.rs",
+        find: "const GREETINGS_PER_LOGIN: u32 = 40;",
+        replace: "const GREETINGS_PER_LOGIN: u32 = 4000;",
+        test: landing("a_login_comes_before_a_server_shuts_the_host_out"),
+    },
+    Mutant {
+        name: "any-greeting-will-do",
+        breaks: "freezes before new connections land on the new primary",
+        file: "src/controller/landing.rs",
+        find: "Some(new.greets(greeted.connection).await.ok()?)",
+        replace: "Some(new.greets(greeted.connection).await.is_ok())",
+        test: landing("a_login_comes_before_a_server_shuts_the_host_out"),
+    },
+    Mutant {
+        name: "trust-greetings-untried",
+        breaks: "waits for greetings that tell nothing",
+        file: "src/controller/landing.rs",
+        find: "(Some(_) | None, _) => false,",
+        replace: "(Some(_) | None, _) => true,",
+        test: landing("logins_tell_where_greetings_do_not"),
+    },
+    Mutant {
+        name: "be-shut-out-by-a-strict-server",
+        breaks: "greets a server often that shuts hosts out sooner than by default",
+        file: "src/mysql/greeting.rs",
+        find: "@@GLOBAL.max_connect_errors >= {DEFAULT_MAX_CONNECT_ERRORS}",
+        replace: "@@GLOBAL.max_connect_errors <> {DEFAULT_MAX_CONNECT_ERRORS}",
+        test: program(
+            "mysql_adapter",
+            "connecting::a_server_tells_whom_it_greets_until_they_log_in_or_leave",
+        ),
     },
 ];
