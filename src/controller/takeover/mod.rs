@@ -184,6 +184,8 @@ async fn pass<K: Kubernetes, S: Servers>(context: &Context<K, S>, report: &mut R
         Admission::Begin if cluster.metadata.deletion_timestamp.is_some() => {
             without_cluster(context, report).await
         }
+        // It has begun, and this cluster knows nothing of it: it was applied anew. Beginning again would carry it out twice.
+        Admission::Begin if begun(report) => Err(Stop::End(without_journal(&cluster_key.name))),
         Admission::Begin => begin::begin(context, report, &cluster, limits, &spec_hash).await,
     }
 }
@@ -206,15 +208,8 @@ async fn without_cluster<K: Kubernetes, S: Servers>(
 ) -> Result<(), Stop> {
     let name = report.takeover.spec.cluster_ref.name.clone();
     let limit = report.takeover.spec.starting_deadline_seconds.unwrap_or(300);
-    if report.status().start_time.is_some() {
-        return Err(Stop::End(Outcome::new(
-            Reason::ClusterUnusable,
-            format!(
-                "MySQLCluster {name} was removed together with its finalizer during this takeover, and its journal with it: \
-                 nothing was undone. Look which server accepts writes; if none does, compare their GTID sets and set \
-                 `read_only=OFF` on the one that lacks nothing"
-            ),
-        )));
+    if begun(report) {
+        return Err(Stop::End(without_journal(&name)));
     }
     if report.takeover.metadata.deletion_timestamp.is_some() || report.takeover.spec.cancel {
         return Err(Stop::End(Outcome::new(
@@ -232,6 +227,23 @@ async fn without_cluster<K: Kubernetes, S: Servers>(
     }
     wait(context, report, "ClusterMissing", &format!("there is no MySQLCluster {name} in this namespace yet"))
         .await
+}
+
+/// Its status says that it claimed a cluster.
+fn begun(report: &mut Report) -> bool {
+    report.status().start_time.is_some()
+}
+
+/// The end of a takeover whose cluster went, or was replaced, under it.
+fn without_journal(cluster: &str) -> Outcome {
+    Outcome::new(
+        Reason::ClusterUnusable,
+        format!(
+            "MySQLCluster {cluster} was removed together with its finalizer during this takeover, and its journal with it: \
+             nothing was undone. Look which server accepts writes; if none does, compare their GTID sets and set \
+             `read_only=OFF` on the one that lacks nothing"
+        ),
+    )
 }
 
 /// Names of unfinished takeovers of the same cluster that were created before this one and want to run.

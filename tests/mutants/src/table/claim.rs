@@ -169,4 +169,12 @@ pub const MUTANTS: &[Mutant] = &[
         replace: r#""metadata": {"finalizers": finalizers},"#,
         test: program("kubernetes_adapter", "our_finalizer_comes_and_goes_and_others_stay"),
     },
+    Mutant {
+        name: "begin-what-has-begun",
+        breaks: "carries a takeover out once more on a cluster that was applied anew",
+        file: "src/controller/takeover/mod.rs",
+        find: "Admission::Begin if begun(report) =>",
+        replace: "Admission::Begin if begun(report) && cluster.status.is_none() =>",
+        test: simulated("what_was_found_stays_mended"),
+    },
 ];
