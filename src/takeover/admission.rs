@@ -17,6 +17,8 @@ pub struct Request<'a> {
     pub spec: &'a MasterTakeoverSpec,
     /// Hash of the part of its spec that tells what it does.
     pub spec_hash: &'a str,
+    /// Its status says that it claimed a cluster.
+    pub begun: bool,
     /// It is being deleted.
     pub deleted: bool,
     /// Seconds since it was created.
@@ -59,6 +61,11 @@ pub fn admit(
     }
     if let Some(record) = history.iter().find(|record| record.uid == request.uid) {
         return Admission::Ended(Box::new(record.clone()));
+    }
+    // This cluster knows nothing of it: it was applied anew. To begin again would carry it out twice, and to say that nothing
+    // was changed might be untrue.
+    if request.begun {
+        return Admission::Refuse(without_journal(&request.spec.cluster_ref.name));
     }
     if request.deleted || request.spec.cancel {
         return Admission::Refuse(Outcome::new(
@@ -107,6 +114,18 @@ pub fn admit(
         Some(first) => Admission::Queued { behind: first.clone() },
         None => Admission::Begin,
     }
+}
+
+/// The end of a takeover whose cluster went, or was applied anew, under it.
+pub fn without_journal(cluster: &str) -> Outcome {
+    Outcome::new(
+        Reason::ClusterUnusable,
+        format!(
+            "MySQLCluster {cluster} was removed together with its finalizer during this takeover, and its journal with it: \
+             nothing was undone. Look which server accepts writes; if none does, compare their GTID sets and set \
+             `read_only=OFF` on the one that lacks nothing"
+        ),
+    )
 }
 
 /// Who hands over to whom.

@@ -29,6 +29,7 @@ fn record(uid: &str, moved: bool) -> TakeoverRecord {
 #[derive(Default)]
 struct Ask {
     spec: Option<Value>,
+    begun: bool,
     deleted: bool,
     age_seconds: i64,
     expired: bool,
@@ -45,6 +46,7 @@ fn asked(ask: &Ask) -> Admission {
         uid: "mine",
         spec: &spec,
         spec_hash: "hash",
+        begun: ask.begun,
         deleted: ask.deleted,
         age_seconds: ask.age_seconds,
         expired: ask.expired,
@@ -58,6 +60,18 @@ fn refused(ask: &Ask) -> Reason {
         Admission::Refuse(outcome) => outcome.reason,
         other => panic!("not refused: {other:?}"),
     }
+}
+
+#[test]
+fn what_has_begun_never_begins_again_on_a_cluster_that_knows_nothing_of_it() {
+    // Whatever the user says meanwhile: that nothing was changed might be untrue.
+    for (spec, deleted) in [(None, false), (None, true), (Some(json!({"cancel": true})), false)] {
+        assert_eq!(refused(&Ask { begun: true, spec, deleted, ..Ask::default() }), Reason::ClusterUnusable);
+    }
+    let claimed = Ask { begun: true, active: Some(active("mine")), ..Ask::default() };
+    assert_eq!(asked(&claimed), Admission::Continue);
+    let ended = Ask { begun: true, history: vec![record("mine", true)], ..Ask::default() };
+    assert_eq!(asked(&ended), Admission::Ended(Box::new(record("mine", true))));
 }
 
 #[test]

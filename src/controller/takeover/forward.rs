@@ -39,6 +39,7 @@ impl<K: Kubernetes, S: Servers> Run<'_, K, S> {
         let (old, new) = (&intent.plan.old_primary, &intent.plan.new_primary);
         // Whatever comes of it, a part may have been written.
         self.situation.routed = Routed::Unknown;
+        // Not `self.router()`, which would borrow the sessions, too.
         let router = Router { context: self.context, cluster: &self.claim.cluster, access: &self.access };
         let watchers = Watchers {
             old: self.old.as_mut().map(|hand| &mut hand.watch),

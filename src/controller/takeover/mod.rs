@@ -18,7 +18,7 @@ use crate::api::takeover::{ClusterReference, MasterTakeoverSpec, Mode};
 use crate::api::{MasterTakeover, is_held};
 use crate::kubernetes::{Commit, Key, Kubernetes};
 use crate::mysql::Servers;
-use crate::takeover::admission::{Admission, Request, admit};
+use crate::takeover::admission::{Admission, Request, admit, without_journal};
 use crate::takeover::{Limits, Outcome, Reason};
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
@@ -158,6 +158,7 @@ async fn pass<K: Kubernetes, S: Servers>(context: &Context<K, S>, report: &mut R
         uid: &report.takeover.uid().unwrap_or_default(),
         spec: &report.takeover.spec,
         spec_hash: &spec_hash,
+        begun: begun(&report.takeover),
         deleted: report.takeover.metadata.deletion_timestamp.is_some(),
         age_seconds: age_seconds(context, &report.takeover),
         expired: report
@@ -184,8 +185,6 @@ async fn pass<K: Kubernetes, S: Servers>(context: &Context<K, S>, report: &mut R
         Admission::Begin if cluster.metadata.deletion_timestamp.is_some() => {
             without_cluster(context, report).await
         }
-        // It has begun, and this cluster knows nothing of it: it was applied anew. Beginning again would carry it out twice.
-        Admission::Begin if begun(report) => Err(Stop::End(without_journal(&cluster_key.name))),
         Admission::Begin => begin::begin(context, report, &cluster, limits, &spec_hash).await,
     }
 }
@@ -208,7 +207,7 @@ async fn without_cluster<K: Kubernetes, S: Servers>(
 ) -> Result<(), Stop> {
     let name = report.takeover.spec.cluster_ref.name.clone();
     let limit = report.takeover.spec.starting_deadline_seconds.unwrap_or(300);
-    if begun(report) {
+    if begun(&report.takeover) {
         return Err(Stop::End(without_journal(&name)));
     }
     if report.takeover.metadata.deletion_timestamp.is_some() || report.takeover.spec.cancel {
@@ -230,20 +229,8 @@ async fn without_cluster<K: Kubernetes, S: Servers>(
 }
 
 /// Its status says that it claimed a cluster.
-fn begun(report: &mut Report) -> bool {
-    report.status().start_time.is_some()
-}
-
-/// The end of a takeover whose cluster went, or was replaced, under it.
-fn without_journal(cluster: &str) -> Outcome {
-    Outcome::new(
-        Reason::ClusterUnusable,
-        format!(
-            "MySQLCluster {cluster} was removed together with its finalizer during this takeover, and its journal with it: \
-             nothing was undone. Look which server accepts writes; if none does, compare their GTID sets and set \
-             `read_only=OFF` on the one that lacks nothing"
-        ),
-    )
+fn begun(takeover: &MasterTakeover) -> bool {
+    takeover.status.as_ref().is_some_and(|status| status.start_time.is_some())
 }
 
 /// Names of unfinished takeovers of the same cluster that were created before this one and want to run.

@@ -172,9 +172,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "begin-what-has-begun",
         breaks: "carries a takeover out once more on a cluster that was applied anew",
-        file: "src/controller/takeover/mod.rs",
-        find: "Admission::Begin if begun(report) =>",
-        replace: "Admission::Begin if begun(report) && cluster.status.is_none() =>",
+        file: "src/takeover/admission.rs",
+        find: "if request.begun {",
+        replace: "if request.begun && request.deleted {",
         test: simulated("what_was_found_stays_mended"),
     },
 ];
